@@ -1,0 +1,3 @@
+// OpenSSL's message digests, for the checksums of checkpoints and corpora.
+#pragma once
+#include <openssl/evp.h>
