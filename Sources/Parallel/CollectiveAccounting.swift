@@ -1,0 +1,50 @@
+// What a communicator's collectives cost: calls, bytes, seconds.
+
+/// The collectives that are counted apart.
+public enum Collective: String, CaseIterable, Sendable, Codable {
+  case barrier, sum, maximum, reduceScatter, allGather, exchange, broadcast, values
+}
+
+/// Calls of one collective on one communicator, as this rank saw them.
+public struct CollectiveCount: Sendable, Equatable, Codable {
+  public var calls = 0
+  /// Bytes that this rank sent to others.
+  public var bytes = 0
+  /// Seconds from call to return, waiting for the others included.
+  public var seconds = 0.0
+
+  public static func - (a: Self, b: Self) -> Self {
+    Self(calls: a.calls - b.calls, bytes: a.bytes - b.bytes, seconds: a.seconds - b.seconds)
+  }
+
+  public static func + (a: Self, b: Self) -> Self {
+    Self(calls: a.calls + b.calls, bytes: a.bytes + b.bytes, seconds: a.seconds + b.seconds)
+  }
+}
+
+/// All counts of one communicator since it was made; subtract two to get a step's.
+public struct CollectiveAccounting: Sendable, Equatable {
+  private var counts = [CollectiveCount](
+    repeating: CollectiveCount(), count: Collective.allCases.count)
+
+  public init() {}
+
+  public subscript(_ collective: Collective) -> CollectiveCount {
+    get { counts[collective.index] }
+    set { counts[collective.index] = newValue }
+  }
+
+  public var total: CollectiveCount { counts.reduce(CollectiveCount(), +) }
+
+  public static func - (a: Self, b: Self) -> Self {
+    var difference = a
+    for collective in Collective.allCases {
+      difference[collective] = a[collective] - b[collective]
+    }
+    return difference
+  }
+}
+
+extension Collective {
+  fileprivate var index: Int { Self.allCases.firstIndex(of: self)! }
+}

@@ -1,0 +1,213 @@
+// A group of ranks and what it can do together. Small values are here, arrays in Collectives.swift.
+
+import Foundation
+import Kernels
+
+/// A group of ranks that sum, gather and exchange; over MPI or over threads alike.
+///
+/// Every rank of the group meets every collective, in the same order. A group of one is a group:
+/// only here does anything depend on the size. Sums are added in rank order, so their bits do not
+/// depend on buckets, transport or threads.
+// @unchecked: belongs to one rank and is used by one of its threads at a time.
+public final class Communicator: @unchecked Sendable {
+  /// What diagnostics call the group: `world`, `data`, `expert-data`.
+  public let name: String
+  public let rank: Int
+  public let size: Int
+  /// Who this rank is in messages; the mesh adds its coordinates.
+  public internal(set) var speaker: String
+  /// What the collectives of this group have cost so far.
+  public private(set) var accounting = CollectiveAccounting()
+  let transport: any Transport
+  private var staging: UnsafeMutableRawPointer?
+  private var stagingBytes = 0
+
+  init(_ transport: any Transport, name: String, speaker: String? = nil) {
+    self.transport = transport
+    self.name = name
+    rank = transport.rank
+    size = transport.size
+    self.speaker = speaker ?? "rank \(transport.rank) of \(transport.size)"
+  }
+
+  deinit { free(staging) }
+
+  /// A world of one rank, without MPI.
+  public static func alone(name: String = "world") -> Communicator {
+    let group = ThreadGroup(members: [0], run: ThreadRun(ranks: 1))
+    return Communicator(ThreadTransport(group: group, rank: 0), name: name)
+  }
+
+  /// The part of this group whose ranks give the same `color` (≥ 0), in the same order.
+  public func split(color: Int, name: String) -> Communicator {
+    Communicator(transport.split(color: color), name: name, speaker: speaker)
+  }
+
+  /// Returns when every rank has come.
+  public func barrier() {
+    meet(.barrier, bytes: 0) { transport.barrier() }
+  }
+
+  /// The sum over ranks of each value.
+  public func sum(_ values: [Double]) -> [Double] {
+    combine(values, as: .sum) { $0 + $1 }
+  }
+
+  /// The sum over ranks of each value.
+  public func sum(_ values: [Int]) -> [Int] {
+    combine(values, as: .sum) { $0 + $1 }
+  }
+
+  public func sum(_ value: Double) -> Double { sum([value])[0] }
+  public func sum(_ value: Int) -> Int { sum([value])[0] }
+
+  /// The largest over ranks of each value; not a number if one rank's is not.
+  public func maximum(_ values: [Double]) -> [Double] {
+    combine(values, as: .maximum) { $0.isNaN ? $0 : ($1.isNaN ? $1 : max($0, $1)) }
+  }
+
+  /// The largest over ranks of each value.
+  public func maximum(_ values: [Int]) -> [Int] {
+    combine(values, as: .maximum) { max($0, $1) }
+  }
+
+  public func maximum(_ value: Int) -> Int { maximum([value])[0] }
+
+  /// Everyone's bytes, in rank order; lengths may differ.
+  public func gather(_ bytes: [UInt8]) -> [[UInt8]] {
+    let counts = gatherEqual([bytes.count], as: .values)
+    var whole = [UInt8](repeating: 0, count: counts.reduce(0, +))
+    let offsets = counts.offsets
+    whole.replaceSubrange(offsets[rank]..<offsets[rank] + bytes.count, with: bytes)
+    whole.withUnsafeMutableBytes { memory in
+      allGather(memory.baseAddress ?? noMemory, counts: counts, as: .values)
+    }
+    return (0..<size).map { Array(whole[offsets[$0]..<offsets[$0] + counts[$0]]) }
+  }
+
+  /// Everyone's value, in rank order. For small things: they travel as JSON.
+  public func gather<Value: Codable>(_ value: Value) -> [Value] {
+    guard size > 1 else { return [value] }
+    let encoder = JSONEncoder()
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    let decoder = JSONDecoder()
+    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    do {
+      return try gather([UInt8](encoder.encode([value]))).map {
+        try decoder.decode([Value].self, from: Data($0))[0]
+      }
+    } catch {
+      fatalError("\(Value.self) does not survive JSON: \(error)")
+    }
+  }
+
+  /// One value to each rank, and what each sent here: element r goes to, and comes from, rank r.
+  public func exchange(_ values: [Int]) -> [Int] {
+    require(values.count % size == 0, "\(values.count) values for \(size) ranks")
+    let bytes = values.count / size * MemoryLayout<Int>.stride
+    var received = values
+    values.withUnsafeBytes { send in
+      received.withUnsafeMutableBytes { receive in
+        exchange(
+          send.baseAddress ?? UnsafeRawPointer(noMemory),
+          counts: .init(repeating: bytes, count: size),
+          into: receive.baseAddress ?? noMemory, counts: .init(repeating: bytes, count: size))
+      }
+    }
+    return received
+  }
+
+  /// Ends every rank after saying on standard error who failed and why; the exit status is `code`.
+  ///
+  /// An error that all ranks throw together (`AgreedError`) is reported by rank 0 alone.
+  public func end(after error: any Error, code: Int32 = 1) -> Never {
+    if error is AgreedError && rank != 0 && MPIEnvironment.isRunning {
+      // Rank 0 ends this process within milliseconds, unless it is gone.
+      sleep(2)
+    }
+    transport.abort(error, speaker: speaker, code: code)
+  }
+}
+
+// MARK: - What the collectives are made of
+
+extension Communicator {
+  /// The one door of every collective: counted, and skipped in a group of one.
+  func meet(_ collective: Collective, bytes: Int, _ work: () -> Void) {
+    accounting[collective].calls += 1
+    guard size > 1 else { return }
+    let start = ContinuousClock.now
+    work()
+    let took = (ContinuousClock.now - start).components
+    accounting[collective].bytes += bytes
+    accounting[collective].seconds += Double(took.seconds) + Double(took.attoseconds) * 1e-18
+  }
+
+  /// Completes `memory`, of which this rank filled its own `counts[rank]` bytes in place.
+  func allGather(_ memory: UnsafeMutableRawPointer, counts: [Int], as collective: Collective) {
+    meet(collective, bytes: counts[rank] * (size - 1)) {
+      transport.allGather(memory, counts: counts)
+    }
+  }
+
+  /// Exchanges bytes; in a group of one copies them.
+  func exchange(
+    _ send: UnsafeRawPointer, counts sendCounts: [Int],
+    into receive: UnsafeMutableRawPointer, counts receiveCounts: [Int],
+    as collective: Collective = .exchange
+  ) {
+    require(
+      sendCounts.count == size && receiveCounts.count == size,
+      "\(sendCounts.count) and \(receiveCounts.count) counts for \(size) ranks")
+    if size == 1 {
+      require(sendCounts == receiveCounts, "sends itself \(sendCounts), expects \(receiveCounts)")
+      if sendCounts[0] > 0 { memmove(receive, send, sendCounts[0]) }
+    }
+    meet(collective, bytes: sendCounts.reduce(0, +) - sendCounts[rank]) {
+      transport.allToAll(
+        send, counts: sendCounts, offsets: sendCounts.offsets, into: receive, counts: receiveCounts)
+    }
+  }
+
+  /// Everyone's values one after another; each rank gives equally many.
+  private func gatherEqual<Value>(_ values: [Value], as collective: Collective) -> [Value] {
+    guard size > 1, !values.isEmpty else {
+      meet(collective, bytes: 0) {}
+      return values
+    }
+    var whole = [Value](repeating: values[0], count: values.count * size)
+    whole.replaceSubrange(rank * values.count..<(rank + 1) * values.count, with: values)
+    let bytes = values.count * MemoryLayout<Value>.stride
+    whole.withUnsafeMutableBytes { memory in
+      allGather(memory.baseAddress!, counts: .init(repeating: bytes, count: size), as: collective)
+    }
+    return whole
+  }
+
+  /// Elementwise in rank order; for a few numbers, which all ranks gather and combine alike.
+  private func combine<Value>(
+    _ values: [Value], as collective: Collective, _ operation: (Value, Value) -> Value
+  ) -> [Value] {
+    let whole = gatherEqual(values, as: collective)
+    guard size > 1 else { return whole }
+    return values.indices.map { index in
+      (1..<size).reduce(whole[index]) { operation($0, whole[$1 * values.count + index]) }
+    }
+  }
+
+  /// Memory of at least `bytes` that lasts until the next call; kept between calls.
+  func stagingMemory(bytes: Int) -> UnsafeMutableRawPointer {
+    if bytes > stagingBytes {
+      free(staging)
+      staging = nil
+      require(posix_memalign(&staging, 64, bytes) == 0, "no memory for \(bytes) bytes of staging")
+      stagingBytes = bytes
+    }
+    return staging ?? noMemory
+  }
+
+  /// Stands for the memory of nothing.
+  var noMemory: UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: 64)! }
+}

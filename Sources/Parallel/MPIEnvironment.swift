@@ -1,0 +1,88 @@
+// The start and the end of MPI in a process, and the way out when a rank fails.
+
+import CMPI
+import Glibc
+import Kernels
+
+/// MPI as `mpirun` started it, or a world of one where nobody did.
+public enum MPIEnvironment {
+  /// Whether `mpirun` started this process.
+  public static var isLaunched: Bool { getenv("OMPI_COMM_WORLD_SIZE") != nil }
+
+  /// The world of this launch; without `mpirun` a world of one, and MPI is never started.
+  ///
+  /// Called once in a process, before it starts other threads. MPI may then be used from any one
+  /// thread at a time. At exit with status 0 MPI is finalised, which waits for the other ranks; at
+  /// exit with another status all ranks end with it. Ranks that agreed to end with a status other
+  /// than 0 call `finish` first.
+  public static func start() -> Communicator {
+    guard isLaunched else { return .alone() }
+    var initialised: Int32 = 0
+    MPI_Initialized(&initialised)
+    require(initialised == 0, "MPI is started twice")
+    var provided: Int32 = 0
+    MPI_Init_thread(nil, nil, Int32(MPI_THREAD_SERIALIZED), &provided)
+    require(
+      provided >= Int32(MPI_THREAD_SERIALIZED),
+      "MPI offers thread level \(provided), serialized needed")
+    on_exit({ status, _ in MPIEnvironment.leave(status: status) }, nil)
+    var world: MPI_Comm? = MPI_COMM_NULL
+    MPI_Comm_dup(MPI_COMM_WORLD, &world)
+    return Communicator(MPITransport(world!), name: "world")
+  }
+
+  /// Finalises MPI, if it was started: waits until every rank does so.
+  public static func finish() {
+    if isRunning { MPI_Finalize() }
+  }
+
+  static var isRunning: Bool {
+    var initialised: Int32 = 0
+    var finalised: Int32 = 0
+    MPI_Initialized(&initialised)
+    MPI_Finalized(&finalised)
+    return initialised != 0 && finalised == 0
+  }
+
+  /// What happens when the process leaves by `exit` or by returning from `main`.
+  private static func leave(status: Int32) {
+    guard isRunning else { return }
+    if status == 0 {
+      MPI_Finalize()
+    } else {
+      endJob(code: status)
+    }
+  }
+
+  /// Ends every rank, in bounded time whatever state MPI is in.
+  static func endJob(code: Int32) -> Never {
+    // Open MPI passes code & 0xFF on, so a multiple of 256 would count as success.
+    let code = (1...125).contains(code) ? code : 1
+    signal(SIGALRM, SIG_DFL)
+    var alarmOnly = sigset_t()
+    sigemptyset(&alarmOnly)
+    sigaddset(&alarmOnly, SIGALRM)
+    pthread_sigmask(SIG_UNBLOCK, &alarmOnly, nil)
+    alarm(3)
+    if isRunning { MPI_Abort(MPI_COMM_WORLD, code) }
+    _exit(code)
+  }
+}
+
+/// An error that every rank of a run throws together, so that one of them is enough to report it.
+public protocol AgreedError: Error {}
+
+/// A rank's last words.
+struct FaultReport {
+  /// Who speaks: `rank 5 of 8: data 2, tensor 1; expert-data 1, expert 1`.
+  let speaker: String
+  let error: any Error
+
+  var text: String { "apus: \(speaker): \(error)\n" }
+
+  /// Writes the report on standard error and ends all ranks.
+  func endProcess(code: Int32) -> Never {
+    text.withCString { _ = write(STDERR_FILENO, $0, strlen($0)) }
+    MPIEnvironment.endJob(code: code)
+  }
+}

@@ -1,0 +1,127 @@
+// Bytes over Open MPI.
+
+import CMPI
+import Glibc
+import Kernels
+
+/// A group of processes under `mpirun`.
+///
+/// Errors inside Open MPI end the job by its own handler; counts beyond 2³¹ go in pieces.
+final class MPITransport: Transport {
+  /// Largest single message; MPI counts are 32 bits wide.
+  private static let pieceBytes = 1 << 30
+
+  private let communicator: MPI_Comm
+  let rank: Int
+  let size: Int
+  private var requests: [MPI_Request?] = []
+
+  /// Takes over `communicator`, which nobody else uses.
+  init(_ communicator: MPI_Comm) {
+    self.communicator = communicator
+    var rank: Int32 = 0
+    var size: Int32 = 0
+    check(MPI_Comm_rank(communicator, &rank), "MPI_Comm_rank")
+    check(MPI_Comm_size(communicator, &size), "MPI_Comm_size")
+    self.rank = Int(rank)
+    self.size = Int(size)
+  }
+
+  func split(color: Int) -> any Transport {
+    var part: MPI_Comm? = MPI_COMM_NULL
+    check(MPI_Comm_split(communicator, Int32(color), Int32(rank), &part), "MPI_Comm_split")
+    return MPITransport(part!)
+  }
+
+  func barrier() { check(MPI_Barrier(communicator), "MPI_Barrier") }
+
+  func allToAll(
+    _ send: UnsafeRawPointer, counts sendCounts: [Int], offsets sendOffsets: [Int],
+    into receive: UnsafeMutableRawPointer, counts receiveCounts: [Int]
+  ) {
+    // Own messages between pairs, not MPI_Alltoallv: its displacements end at 2³¹, and the choice
+    // of another path for larger ones could differ between ranks.
+    require(
+      sendCounts[rank] == receiveCounts[rank],
+      "rank \(rank) sends itself \(sendCounts[rank]) bytes and expects \(receiveCounts[rank])")
+    let receiveOffsets = receiveCounts.offsets
+    requests.removeAll(keepingCapacity: true)
+    for step in 1..<max(size, 1) where size > 1 {
+      let peer = (rank + size - step) % size
+      forPieces(of: receiveCounts[peer]) { offset, bytes in
+        post {
+          MPI_Irecv(
+            receive + receiveOffsets[peer] + offset, bytes, MPI_BYTE, Int32(peer), 0, communicator,
+            &$0)
+        }
+      }
+    }
+    for step in 1..<max(size, 1) where size > 1 {
+      let peer = (rank + step) % size
+      forPieces(of: sendCounts[peer]) { offset, bytes in
+        post {
+          MPI_Isend(
+            send + sendOffsets[peer] + offset, bytes, MPI_BYTE, Int32(peer), 0, communicator, &$0)
+        }
+      }
+    }
+    if sendCounts[rank] > 0 {
+      memcpy(receive + receiveOffsets[rank], send + sendOffsets[rank], sendCounts[rank])
+    }
+    check(MPI_Waitall(Int32(requests.count), &requests, MPI_STATUSES_IGNORE), "MPI_Waitall")
+  }
+
+  func allGather(_ memory: UnsafeMutableRawPointer, counts: [Int]) {
+    let offsets = counts.offsets
+    requests.removeAll(keepingCapacity: true)
+    for step in 1..<max(size, 1) where size > 1 {
+      let peer = (rank + size - step) % size
+      forPieces(of: counts[peer]) { offset, bytes in
+        post {
+          MPI_Irecv(
+            memory + offsets[peer] + offset, bytes, MPI_BYTE, Int32(peer), 0, communicator, &$0)
+        }
+      }
+    }
+    for step in 1..<max(size, 1) where size > 1 {
+      let peer = (rank + step) % size
+      forPieces(of: counts[rank]) { offset, bytes in
+        post {
+          MPI_Isend(
+            memory + offsets[rank] + offset, bytes, MPI_BYTE, Int32(peer), 0, communicator, &$0)
+        }
+      }
+    }
+    check(MPI_Waitall(Int32(requests.count), &requests, MPI_STATUSES_IGNORE), "MPI_Waitall")
+  }
+
+  func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int) {
+    forPieces(of: bytes) { offset, count in
+      check(MPI_Bcast(memory + offset, count, MPI_BYTE, Int32(root), communicator), "MPI_Bcast")
+    }
+  }
+
+  func abort(_ error: any Error, speaker: String, code: Int32) -> Never {
+    FaultReport(speaker: speaker, error: error).endProcess(code: code)
+  }
+
+  private func post(_ start: (inout MPI_Request?) -> Int32) {
+    var request: MPI_Request? = MPI_REQUEST_NULL
+    check(start(&request), "a message")
+    requests.append(request)
+  }
+
+  private func forPieces(of bytes: Int, _ body: (_ offset: Int, _ bytes: Int32) -> Void) {
+    var offset = 0
+    while offset < bytes {
+      let piece = min(bytes - offset, Self.pieceBytes)
+      body(offset, Int32(piece))
+      offset += piece
+    }
+  }
+}
+
+/// Traps when Open MPI reports a failure that its own handler let pass.
+private func check(_ status: Int32, _ call: String) {
+  require(status == MPI_SUCCESS, "\(call) gave \(status)")
+}

@@ -1,0 +1,74 @@
+// The ranks of a run as two grids, with a communicator for every group that the model needs.
+
+import Kernels
+
+/// The world divided by a layout: attention's grid and the experts' grid over the same ranks.
+public final class ProcessMesh: CustomStringConvertible {
+  public let world: Communicator
+  public let position: MeshPosition
+  public var layout: Layout { position.layout }
+  /// All groups so far, in the order of their making; a group is known by who is in it.
+  private var groups: [(keys: [Int], communicator: Communicator)] = []
+
+  /// Divides `world`; every rank calls it alike. Until then the world cannot say its coordinates.
+  public init(_ world: Communicator, layout: Layout) {
+    require(layout.ranks == world.size, "\(layout) on \(world.size) ranks")
+    self.world = world
+    position = MeshPosition(layout, rank: world.rank)
+    world.speaker = position.description
+    groups.append(([Int](repeating: 0, count: world.size), world))
+    for axis in MeshAxis.allCases { _ = communicator(axis) }
+  }
+
+  /// One rank without MPI.
+  public static func single() -> ProcessMesh { ProcessMesh(.alone(), layout: .single) }
+
+  /// The ranks that differ from this one only on `axis`, in the order of their coordinates.
+  public func communicator(_ axis: MeshAxis) -> Communicator {
+    let others = MeshAxis.grids.first { $0.contains(axis) }!.filter { $0 != axis }
+    return group(name: axis.rawValue) { position in others.map { position.coordinate($0) } }
+  }
+
+  /// The ranks that hold the same slice of an array placed so.
+  ///
+  /// The first call for a placement forms the group: every rank makes the same calls in the same
+  /// order. The same ranks are the same object.
+  public func replicas(of placement: Placement) -> Communicator {
+    let axes = placement.splits.map(\.axis.rawValue).joined(separator: ", ")
+    return group(name: "replicas over \(axes)") { placement.replicaKey(at: $0) }
+  }
+
+  public func coordinate(_ axis: MeshAxis) -> Int { position.coordinate(axis) }
+  public func size(_ axis: MeshAxis) -> Int { layout[axis] }
+
+  /// `rank 5 of 8: data 2, tensor 1; expert-data 1, expert 1`
+  public var description: String { position.description }
+
+  /// Every communicator, for accounting: the world first.
+  public var communicators: [Communicator] { groups.map(\.communicator) }
+
+  /// The group of ranks that have the same key. All ranks compute all keys, so that they agree on
+  /// what is new without asking.
+  private func group(name: String, key: (MeshPosition) -> [Int]) -> Communicator {
+    var numbers: [[Int]: Int] = [:]
+    let keys = (0..<world.size).map { rank in
+      let key = key(MeshPosition(layout, rank: rank))
+      return numbers[key, default: numbers.count, insert: true]
+    }
+    if let known = groups.first(where: { $0.keys == keys }) { return known.communicator }
+    let communicator = world.split(color: keys[world.rank], name: name)
+    groups.append((keys, communicator))
+    return communicator
+  }
+}
+
+extension [[Int]: Int] {
+  /// The value of `key`, which gets the default and keeps it when it is new.
+  fileprivate subscript(key: [Int], default value: Int, insert insert: Bool) -> Int {
+    mutating get {
+      if let known = self[key] { return known }
+      self[key] = value
+      return value
+    }
+  }
+}

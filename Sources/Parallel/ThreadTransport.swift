@@ -1,0 +1,205 @@
+// Bytes between ranks that are threads of one process: each reads from the others' memory.
+
+import Glibc
+import Kernels
+import Synchronization
+
+/// One rank's end of a group of threads; the twin of `MPITransport`.
+///
+/// It also says what Open MPI keeps silent about: ranks that meet different collectives or
+/// disagree about counts, and ranks that all wait for each other, fail the run.
+final class ThreadTransport: Transport {
+  private let group: ThreadGroup
+  let rank: Int
+  var size: Int { group.members.count }
+
+  init(group: ThreadGroup, rank: Int) {
+    self.group = group
+    self.rank = rank
+  }
+
+  func split(color: Int) -> any Transport {
+    publish(Offer(kind: .split, color: color))
+    let colors = (0..<size).map { group.offers[$0].color }
+    let members = (0..<size).filter { colors[$0] == color }
+    if members[0] == rank {
+      group.offers[rank].group = ThreadGroup(
+        members: members.map { group.members[$0] }, run: group.run)
+    }
+    meet()
+    let part = group.offers[members[0]].group!
+    meet()
+    return ThreadTransport(group: part, rank: members.firstIndex(of: rank)!)
+  }
+
+  func barrier() {
+    publish(Offer(kind: .barrier))
+    meet()
+  }
+
+  func allToAll(
+    _ send: UnsafeRawPointer, counts sendCounts: [Int], offsets sendOffsets: [Int],
+    into receive: UnsafeMutableRawPointer, counts receiveCounts: [Int]
+  ) {
+    publish(Offer(kind: .allToAll, memory: send, counts: sendCounts, offsets: sendOffsets))
+    var target = receive
+    for peer in 0..<size {
+      let counts = group.offers[peer].counts
+      guard counts[rank] == receiveCounts[peer] else {
+        fail(
+          "rank \(group.members[peer]) sends \(counts[rank]) bytes, \(receiveCounts[peer]) expected"
+        )
+      }
+      if counts[rank] > 0 {
+        let source = group.offers[peer]
+        memcpy(target, source.memory! + source.offsets[rank], counts[rank])
+      }
+      target += receiveCounts[peer]
+    }
+    meet()
+  }
+
+  func allGather(_ memory: UnsafeMutableRawPointer, counts: [Int]) {
+    publish(Offer(kind: .allGather, memory: UnsafeRawPointer(memory), counts: counts))
+    let offsets = counts.offsets
+    for step in 1..<max(size, 1) where size > 1 {
+      let peer = (rank + step) % size
+      guard group.offers[peer].counts == counts else {
+        fail(
+          "rank \(group.members[peer]) gathers \(group.offers[peer].counts) bytes, not \(counts)")
+      }
+      if counts[peer] > 0 {
+        memcpy(memory + offsets[peer], group.offers[peer].memory! + offsets[peer], counts[peer])
+      }
+    }
+    meet()
+  }
+
+  func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int) {
+    publish(Offer(kind: .broadcast, memory: UnsafeRawPointer(memory), counts: [bytes, root]))
+    guard group.offers[root].counts == [bytes, root] else {
+      fail("bytes and root \(group.offers[root].counts) on rank \(root), not \([bytes, root])")
+    }
+    if rank != root && bytes > 0 { memcpy(memory, group.offers[root].memory!, bytes) }
+    meet()
+  }
+
+  func abort(_ error: any Error, speaker: String, code: Int32) -> Never {
+    group.run.fail(RankError(speaker: speaker, error: error))
+    endThread()
+  }
+
+  /// Shows the others what this rank brings, and returns when all have.
+  private func publish(_ offer: Offer) {
+    group.offers[rank] = offer
+    meet()
+    for peer in 0..<size where group.offers[peer].kind != offer.kind {
+      fail("rank \(group.members[peer]) came for \(group.offers[peer].kind), not \(offer.kind)")
+    }
+  }
+
+  private func meet() {
+    if let failure = group.meet() {
+      if let text = failure.text { fail(text) }
+      endThread()
+    }
+  }
+
+  private func fail(_ text: String) -> Never {
+    abort(
+      MismatchedCollectives(text: text), speaker: "rank \(group.members[rank])", code: 1)
+  }
+
+  /// Ends this rank as the death of a process would: nothing of it is unwound, no lock is held.
+  private func endThread() -> Never { pthread_exit(nil) }
+}
+
+/// Ranks of one process met different collectives, or wait for each other for ever.
+public struct MismatchedCollectives: Error, CustomStringConvertible {
+  let text: String
+  public var description: String { "mismatched collectives: \(text)" }
+}
+
+/// What a rank brings to a collective.
+struct Offer {
+  enum Kind { case split, barrier, allToAll, allGather, broadcast }
+  var kind: Kind
+  var color = 0
+  var memory: UnsafeRawPointer?
+  var counts: [Int] = []
+  var offsets: [Int] = []
+  var group: ThreadGroup?
+}
+
+/// What the threads of one group share.
+// @unchecked: an offer is written by its own rank and read by others only between two meetings.
+final class ThreadGroup: @unchecked Sendable {
+  struct Failure { var text: String? }
+
+  /// The group's ranks as numbered in the run.
+  let members: [Int]
+  let run: ThreadRun
+  let offers: UnsafeMutablePointer<Offer>
+  private let meetings = Atomic<Int>(0)
+  private var arrived = 0
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let completed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+  init(members: [Int], run: ThreadRun) {
+    self.members = members
+    self.run = run
+    offers = .allocate(capacity: members.count)
+    offers.initialize(repeating: Offer(kind: .barrier), count: members.count)
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(completed, nil)
+  }
+
+  deinit {
+    offers.deinitialize(count: members.count)
+    offers.deallocate()
+    pthread_cond_destroy(completed)
+    pthread_mutex_destroy(mutex)
+    completed.deallocate()
+    mutex.deallocate()
+  }
+
+  /// Returns when all members have come, or with the reason why they never will.
+  func meet() -> Failure? {
+    if run.isFailed { return Failure() }
+    pthread_mutex_lock(mutex)
+    let meeting = meetings.load(ordering: .relaxed)
+    arrived += 1
+    if arrived == members.count {
+      arrived = 0
+      run.stopWaiting(members.count - 1)
+      meetings.store(meeting + 1, ordering: .releasing)
+      pthread_cond_broadcast(completed)
+      pthread_mutex_unlock(mutex)
+      return nil
+    }
+    run.wait()
+    pthread_mutex_unlock(mutex)
+    // Yielding a little spares the sleep when all run at once.
+    for _ in 0..<64 {
+      if meetings.load(ordering: .acquiring) != meeting { return nil }
+      sched_yield()
+    }
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    while meetings.load(ordering: .acquiring) == meeting {
+      // Failure of another group's rank wakes nobody here, so waiting looks up now and then.
+      var until = timespec()
+      clock_gettime(CLOCK_REALTIME, &until)
+      until.tv_nsec += 20_000_000
+      if until.tv_nsec >= 1_000_000_000 {
+        until.tv_nsec -= 1_000_000_000
+        until.tv_sec += 1
+      }
+      let status = pthread_cond_timedwait(completed, mutex, &until)
+      guard status == ETIMEDOUT, meetings.load(ordering: .acquiring) == meeting else { continue }
+      if run.isFailed { return Failure() }
+      if run.isStuck { return Failure(text: "no rank can go on: each waits or has ended") }
+    }
+    return nil
+  }
+}
