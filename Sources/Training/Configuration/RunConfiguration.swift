@@ -1,0 +1,90 @@
+// Everything that a pretraining run can be told, with every default; the model's part is
+// `ModelConfiguration`.
+
+import Kernels
+import Transformer
+
+/// The settings of a pretraining run.
+///
+/// What follows from them (steps an epoch, sequences a rank) is computed where it is needed.
+public struct RunConfiguration: ConfigurationSection {
+  public var run = RunSettings()
+  public var data = DataConfiguration()
+  public var model = ModelConfiguration()
+  public var layout = LayoutConfiguration()
+  public var training = TrainingConfiguration()
+  public var optimizer = OptimizerConfiguration()
+  public var schedule = ScheduleConfiguration()
+  public var evaluation = EvaluationConfiguration()
+  public var samples = SampleConfiguration()
+  public var checkpoint = CheckpointConfiguration()
+  public var display = DisplayConfiguration()
+
+  public init() {}
+
+  public static let meanings: [String: String] = [
+    "run": "the run itself",
+    "data": "what is read",
+    "model": "sizes and options of the transformer",
+    "layout": "how the model is split over ranks; data ranks follow",
+    "training": "steps and batches",
+    "optimizer": "AdamW",
+    "schedule": "learning rate over the steps, as a factor of optimizer.learningRate",
+    "evaluation": "loss on text that is not trained on",
+    "samples": "text written while training",
+    "checkpoint": "what is saved and kept",
+    "display": "what is shown",
+  ]
+}
+
+/// Name, seed, precision, threads and place of a run.
+public struct RunSettings: ConfigurationSection {
+  /// Empty takes the configuration file's name.
+  public var name = ""
+  public var seed = 1
+  public var precision = Precision.float32
+  /// Threads of one rank; 0 shares the machine's cores among its ranks.
+  public var threads = 0
+  public var folder = "checkpoints"
+
+  public init() {}
+
+  public static let meanings: [String: String] = [
+    "name": "folder of the run within run.folder; empty takes the configuration file's name",
+    "seed": "every random number derives from it",
+    "precision": "of weights and all arithmetic",
+    "threads": "threads of one rank; 0 is the machine's cores / its ranks",
+    "folder": "where runs are kept",
+  ]
+}
+
+/// Text and tokenizer.
+public struct DataConfiguration: ConfigurationSection {
+  public var corpus = "corpora/kjv.txt"
+  public var tokenizer = "corpora/kjv-2048.json"
+  /// Tokens of one training sequence.
+  public var sequenceLength = 256
+
+  public init() {}
+
+  public static let meanings: [String: String] = [
+    "corpus": "UTF-8 text file, folder of such files, or JSONL with a text field",
+    "tokenizer": "tokenizer.json of a byte-level BPE",
+    "sequenceLength": "tokens of one training sequence",
+  ]
+}
+
+/// How many ranks share a model's weights; data ranks follow from the number of ranks.
+public struct LayoutConfiguration: ConfigurationSection {
+  public var tensor = 1
+  public var expert = 1
+  public var expertTensor = 1
+
+  public init() {}
+
+  public static let meanings: [String: String] = [
+    "tensor": "ranks that split attention and dense layers",
+    "expert": "ranks that split the experts among them",
+    "expertTensor": "ranks that split each expert",
+  ]
+}

@@ -1,0 +1,22 @@
+// The command: its subcommands, its version, and how it ends.
+
+import ArgumentParser
+
+@main
+struct Apus: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "apus",
+    abstract: "Trains small mixture-of-experts transformers on plain processors.",
+    version: "0.1.0",
+    subcommands: [ConfigCommand.self])
+
+  /// Parses, runs, and turns whatever is thrown into one line and an exit status.
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      Failure.exit(with: error)
+    }
+  }
+}

@@ -1,0 +1,62 @@
+// How the command ends when it does not succeed: one line on standard error, one exit status.
+
+import ArgumentParser
+import Foundation
+import Training
+
+/// Exit statuses of the command, all below 126 so that shells and mpirun pass them on.
+enum ExitStatus: Int32 {
+  /// Something failed, or a figure missed its bar.
+  case failure = 1
+  /// The command line or a configuration cannot be used.
+  case usage = 64
+  /// The run was asked to stop, saved itself, and is not finished: start it again with `--resume`.
+  case savedAndNotFinished = 75
+}
+
+/// Thrown to end with a status when everything has been said.
+struct QuietExit: Error {
+  let status: ExitStatus
+}
+
+/// What an error becomes.
+struct Failure {
+  /// One line; nil when everything has been said.
+  let message: String?
+  let status: Int32
+
+  init(_ error: any Error) {
+    switch error {
+    case let quiet as QuietExit:
+      message = nil
+      status = quiet.status.rawValue
+    case let code as ExitCode:
+      message = nil
+      status = code.rawValue
+    case is ConfigurationError, is SettingRangeError:
+      message = Self.line(error)
+      status = ExitStatus.usage.rawValue
+    default:
+      message = Self.line(error)
+      status = ExitStatus.failure.rawValue
+    }
+  }
+
+  /// Ends the process.
+  static func exit(with error: any Error) -> Never {
+    // What argument parsing throws (wrong arguments, help, version) it words and ends by itself.
+    let parsing = Apus.exitCode(for: error)
+    if parsing == .validationFailure || parsing == .success { Apus.exit(withError: error) }
+    let failure = Failure(error)
+    if let message = failure.message {
+      FileHandle.standardError.write(Data("apus: \(message)\n".utf8))
+    }
+    Foundation.exit(failure.status)
+  }
+
+  /// The error's own words on one line.
+  private static func line(_ error: any Error) -> String {
+    let words = (error as? CocoaError)?.localizedDescription ?? String(describing: error)
+    return words.split(whereSeparator: \.isNewline).joined(separator: "; ")
+  }
+}
