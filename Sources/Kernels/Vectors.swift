@@ -1,0 +1,261 @@
+// Float and Double as kernels see them: a scalar, and lanes of it that fill one 512-bit register.
+//
+// The operators stand in a protocol of our own, with one concrete body for each width: generic code
+// over the standard library's `SIMD` falls back to loops over single lanes where a specialisation is
+// missed. No `rounded`, `squareRoot`, `pointwiseMin` or vector conversion here: all are scalar calls.
+
+import CBLAS
+import Glibc
+
+/// The scalar of a run, with the lanes that hold several of it.
+protocol KernelScalar: BinaryFloatingPoint {
+  associatedtype Lanes: LaneVector where Lanes.Scalar == Self
+  static var precision: Precision { get }
+  var asDouble: Double { get }
+  /// √self, one instruction or the C library's, rounded right.
+  var root: Self { get }
+  /// ln self by the C library.
+  var logarithm: Self { get }
+}
+
+/// Lanes of one scalar. Each operation is elementwise unless said; sums over lanes have fixed order.
+protocol LaneVector {
+  associatedtype Scalar: KernelScalar
+  static var count: Int { get }
+  init(_ value: Scalar)
+  /// `Lanes.count` consecutive scalars at any address.
+  init(_ source: UnsafePointer<Scalar>)
+  /// The first `count` lanes from memory, the others `padding`; reads nothing beyond.
+  init(_ source: UnsafePointer<Scalar>, first count: Int, padding: Scalar)
+  func store(to target: UnsafeMutablePointer<Scalar>)
+  /// Stores the first `count` lanes, touches nothing beyond.
+  func store(to target: UnsafeMutablePointer<Scalar>, first count: Int)
+  static func + (a: Self, b: Self) -> Self
+  static func - (a: Self, b: Self) -> Self
+  static func * (a: Self, b: Self) -> Self
+  static func / (a: Self, b: Self) -> Self
+  static prefix func - (a: Self) -> Self
+  /// self + a·b, rounded once.
+  func adding(_ a: Self, times b: Self) -> Self
+  func squareRoot() -> Self
+  /// eˣ within 2 units in the last place; 0 where it would be below twice the smallest normal number,
+  /// ∞ above the largest, NaN for NaN.
+  func exponential() -> Self
+  /// The larger of both; self where `other` is NaN.
+  func larger(_ other: Self) -> Self
+  /// The smaller of both; self where `other` is NaN.
+  func smaller(_ other: Self) -> Self
+  /// self where `a` > `b`, else `other`.
+  func kept(where a: Self, exceeds b: Self, else other: Self) -> Self
+  /// The sum over lanes, always in the same order: halves are added until one lane is left.
+  func sum() -> Scalar
+  func largest() -> Scalar
+}
+
+extension KernelScalar {
+  @inline(__always) static var laneCount: Int { Lanes.count }
+}
+
+extension LaneVector {
+  @inline(__always) static var zero: Self { Self(Scalar.zero) }
+
+  @inline(__always) init(_ source: UnsafeMutablePointer<Scalar>) {
+    self.init(UnsafePointer(source))
+  }
+
+  @inline(__always)
+  init(_ source: UnsafeMutablePointer<Scalar>, first count: Int, padding: Scalar = 0) {
+    self.init(UnsafePointer(source), first: count, padding: padding)
+  }
+}
+
+extension Float: KernelScalar {
+  typealias Lanes = FloatLanes
+  @inline(__always) static var precision: Precision { .float32 }
+  @inline(__always) var asDouble: Double { Double(self) }
+  @inline(__always) var root: Float { sqrtf(self) }
+  @inline(__always) var logarithm: Float { logf(self) }
+}
+
+extension Double: KernelScalar {
+  typealias Lanes = DoubleLanes
+  @inline(__always) static var precision: Precision { .float64 }
+  @inline(__always) var asDouble: Double { self }
+  @inline(__always) var root: Double { sqrt(self) }
+  @inline(__always) var logarithm: Double { log(self) }
+}
+
+/// Sixteen floats.
+struct FloatLanes: LaneVector {
+  typealias Scalar = Float
+  typealias Raw = SIMD16<Float>
+  var raw: Raw
+  @inline(__always) static var count: Int { 16 }
+
+  @inline(__always) init(raw: Raw) { self.raw = raw }
+  @inline(__always) init(_ value: Float) { raw = Raw(repeating: value) }
+  @inline(__always) init(_ source: UnsafePointer<Float>) {
+    raw = UnsafeRawPointer(source).loadUnaligned(as: Raw.self)
+  }
+  @inline(__always) init(_ source: UnsafePointer<Float>, first count: Int, padding: Float) {
+    var lanes = Raw(repeating: padding)
+    withUnsafeMutableBytes(of: &lanes) { _ = memcpy($0.baseAddress!, source, count * 4) }
+    raw = lanes
+  }
+  @inline(__always) func store(to target: UnsafeMutablePointer<Float>) {
+    UnsafeMutableRawPointer(target).storeBytes(of: raw, as: Raw.self)
+  }
+  @inline(__always) func store(to target: UnsafeMutablePointer<Float>, first count: Int) {
+    withUnsafeBytes(of: raw) { _ = memcpy(target, $0.baseAddress!, count * 4) }
+  }
+
+  @inline(__always) static func + (a: Self, b: Self) -> Self { Self(raw: a.raw + b.raw) }
+  @inline(__always) static func - (a: Self, b: Self) -> Self { Self(raw: a.raw - b.raw) }
+  @inline(__always) static func * (a: Self, b: Self) -> Self { Self(raw: a.raw * b.raw) }
+  @inline(__always) static func / (a: Self, b: Self) -> Self { Self(raw: a.raw / b.raw) }
+  @inline(__always) static prefix func - (a: Self) -> Self { Self(raw: -a.raw) }
+  @inline(__always) func adding(_ a: Self, times b: Self) -> Self {
+    Self(raw: lane_fma_float(a.raw, b.raw, raw))
+  }
+  @inline(__always) func squareRoot() -> Self { Self(raw: lane_sqrt_float(raw)) }
+  @inline(__always) func larger(_ other: Self) -> Self {
+    Self(raw: raw.replacing(with: other.raw, where: other.raw .> raw))
+  }
+  @inline(__always) func smaller(_ other: Self) -> Self {
+    Self(raw: raw.replacing(with: other.raw, where: other.raw .< raw))
+  }
+  @inline(__always) func kept(where a: Self, exceeds b: Self, else other: Self) -> Self {
+    Self(raw: other.raw.replacing(with: raw, where: a.raw .> b.raw))
+  }
+  @inline(__always) func sum() -> Float {
+    let eight = raw.lowHalf + raw.highHalf
+    let four = eight.lowHalf + eight.highHalf
+    let two = four.lowHalf + four.highHalf
+    return two.x + two.y
+  }
+  @inline(__always) func largest() -> Float {
+    let eight = raw.lowHalf.replacing(with: raw.highHalf, where: raw.highHalf .> raw.lowHalf)
+    let four = eight.lowHalf.replacing(with: eight.highHalf, where: eight.highHalf .> eight.lowHalf)
+    let two = four.lowHalf.replacing(with: four.highHalf, where: four.highHalf .> four.lowHalf)
+    return two.y > two.x ? two.y : two.x
+  }
+
+  // x = n·ln 2 + r with |r| ≤ ln 2 / 2, then 1 + r + r²·q(r) with q of degree 4 through the values at
+  // Chebyshev's nodes (error 1e-8), times 2ⁿ. Adding 1.5·2²³ leaves the rounded n in the low bits.
+  @inline(__always) func exponential() -> Self {
+    let magic = Raw(repeating: 12_582_912)
+    let lowest = Raw(repeating: -86.98)
+    let highest = Raw(repeating: 88.722_84)
+    var x = raw.replacing(with: lowest, where: raw .< lowest)
+    x = x.replacing(with: highest, where: raw .> highest)
+    let shifted = lane_fma_float(x, Raw(repeating: 1.442_695_04), magic)
+    let n = shifted - magic
+    var r = lane_fma_float(n, Raw(repeating: -0.693_145_75), x)
+    r = lane_fma_float(n, Raw(repeating: -1.428_606_8e-6), r)
+    var p = Raw(repeating: 1.392_826_72e-3)
+    p = lane_fma_float(p, r, Raw(repeating: 8.363_179_05e-3))
+    p = lane_fma_float(p, r, Raw(repeating: 4.166_652_33e-2))
+    p = lane_fma_float(p, r, Raw(repeating: 1.666_657_70e-1))
+    p = lane_fma_float(p, r, Raw(repeating: 5.000_000_01e-1))
+    p = lane_fma_float(p, r, Raw(repeating: 1))
+    p = lane_fma_float(p, r, Raw(repeating: 1))
+    // 2p·2ⁿ⁻¹, because 2¹²⁸ is no float: the exponent field of 2ⁿ⁻¹ is n + 126, here 1 to 254.
+    let bits = unsafeBitCast(shifted, to: SIMD16<UInt32>.self)
+    let scale = unsafeBitCast((bits &+ 126) &<< 23, to: Raw.self)
+    let result = (p + p) * scale
+    let zero = Raw(repeating: 0)
+    let infinity = Raw(repeating: .infinity)
+    return Self(
+      raw: result.replacing(with: zero, where: raw .< lowest)
+        .replacing(with: infinity, where: raw .> highest))
+  }
+}
+
+/// Eight doubles.
+struct DoubleLanes: LaneVector {
+  typealias Scalar = Double
+  typealias Raw = SIMD8<Double>
+  var raw: Raw
+  @inline(__always) static var count: Int { 8 }
+
+  @inline(__always) init(raw: Raw) { self.raw = raw }
+  @inline(__always) init(_ value: Double) { raw = Raw(repeating: value) }
+  @inline(__always) init(_ source: UnsafePointer<Double>) {
+    raw = UnsafeRawPointer(source).loadUnaligned(as: Raw.self)
+  }
+  @inline(__always) init(_ source: UnsafePointer<Double>, first count: Int, padding: Double) {
+    var lanes = Raw(repeating: padding)
+    withUnsafeMutableBytes(of: &lanes) { _ = memcpy($0.baseAddress!, source, count * 8) }
+    raw = lanes
+  }
+  @inline(__always) func store(to target: UnsafeMutablePointer<Double>) {
+    UnsafeMutableRawPointer(target).storeBytes(of: raw, as: Raw.self)
+  }
+  @inline(__always) func store(to target: UnsafeMutablePointer<Double>, first count: Int) {
+    withUnsafeBytes(of: raw) { _ = memcpy(target, $0.baseAddress!, count * 8) }
+  }
+
+  @inline(__always) static func + (a: Self, b: Self) -> Self { Self(raw: a.raw + b.raw) }
+  @inline(__always) static func - (a: Self, b: Self) -> Self { Self(raw: a.raw - b.raw) }
+  @inline(__always) static func * (a: Self, b: Self) -> Self { Self(raw: a.raw * b.raw) }
+  @inline(__always) static func / (a: Self, b: Self) -> Self { Self(raw: a.raw / b.raw) }
+  @inline(__always) static prefix func - (a: Self) -> Self { Self(raw: -a.raw) }
+  @inline(__always) func adding(_ a: Self, times b: Self) -> Self {
+    Self(raw: lane_fma_double(a.raw, b.raw, raw))
+  }
+  @inline(__always) func squareRoot() -> Self { Self(raw: lane_sqrt_double(raw)) }
+  @inline(__always) func larger(_ other: Self) -> Self {
+    Self(raw: raw.replacing(with: other.raw, where: other.raw .> raw))
+  }
+  @inline(__always) func smaller(_ other: Self) -> Self {
+    Self(raw: raw.replacing(with: other.raw, where: other.raw .< raw))
+  }
+  @inline(__always) func kept(where a: Self, exceeds b: Self, else other: Self) -> Self {
+    Self(raw: other.raw.replacing(with: raw, where: a.raw .> b.raw))
+  }
+  @inline(__always) func sum() -> Double {
+    let four = raw.lowHalf + raw.highHalf
+    let two = four.lowHalf + four.highHalf
+    return two.x + two.y
+  }
+  @inline(__always) func largest() -> Double {
+    let four = raw.lowHalf.replacing(with: raw.highHalf, where: raw.highHalf .> raw.lowHalf)
+    let two = four.lowHalf.replacing(with: four.highHalf, where: four.highHalf .> four.lowHalf)
+    return two.y > two.x ? two.y : two.x
+  }
+
+  // As FloatLanes does it, with the Taylor polynomial of degree 13: its error is 4e-18.
+  @inline(__always) func exponential() -> Self {
+    let magic = Raw(repeating: 6_755_399_441_055_744)
+    let lowest = Raw(repeating: -708.04)
+    let highest = Raw(repeating: 709.782_712_893_384)
+    var x = raw.replacing(with: lowest, where: raw .< lowest)
+    x = x.replacing(with: highest, where: raw .> highest)
+    let shifted = lane_fma_double(x, Raw(repeating: 1.442_695_040_888_963_4), magic)
+    let n = shifted - magic
+    var r = lane_fma_double(n, Raw(repeating: -0.693_147_180_369_123_82), x)
+    r = lane_fma_double(n, Raw(repeating: -1.908_214_929_270_587_7e-10), r)
+    var p = Raw(repeating: 1.0 / 6_227_020_800)
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 479_001_600))
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 39_916_800))
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 3_628_800))
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 362_880))
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 40_320))
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 5_040))
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 720))
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 120))
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 24))
+    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 6))
+    p = lane_fma_double(p, r, Raw(repeating: 0.5))
+    p = lane_fma_double(p, r, Raw(repeating: 1))
+    p = lane_fma_double(p, r, Raw(repeating: 1))
+    let bits = unsafeBitCast(shifted, to: SIMD8<UInt64>.self)
+    let scale = unsafeBitCast((bits &+ 1022) &<< 52, to: Raw.self)
+    let result = (p + p) * scale
+    let zero = Raw(repeating: 0)
+    let infinity = Raw(repeating: .infinity)
+    return Self(
+      raw: result.replacing(with: zero, where: raw .< lowest)
+        .replacing(with: infinity, where: raw .> highest))
+  }
+}
