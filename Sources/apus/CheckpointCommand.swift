@@ -1,0 +1,92 @@
+// `apus checkpoint`: which checkpoints there are, what is in one, whether its bytes are sound.
+
+import ArgumentParser
+import Training
+
+struct CheckpointCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "checkpoint", abstract: "List, show and verify checkpoints.",
+    subcommands: [List.self, Show.self, Verify.self])
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "List the checkpoints of a run, or of all runs.")
+
+    @Argument(help: "A run's name; all runs where it is left out.")
+    var name: String?
+
+    @Option(help: "The folder that holds the runs.")
+    var folder = "checkpoints"
+
+    func run() throws {
+      let runs = try name.map { [$0] } ?? CheckpointStore.runs(in: folder)
+      guard !runs.isEmpty else { return print("\(folder): no runs") }
+      for run in runs {
+        let store = try CheckpointStore(folder: folder, run: run)
+        let checkpoints = try store.checkpoints()
+        print(checkpoints.isEmpty ? "\(store.path): no checkpoints" : store.path)
+        let newest = checkpoints.last { $0.folder != nil }?.step
+        for checkpoint in checkpoints {
+          let step = "  step \(checkpoint.step)"
+          switch checkpoint.state {
+          case .success(let folder):
+            let mark = checkpoint.step == newest ? "  newest" : ""
+            print("\(step)  \(sizeText(folder.bytes))  \(folder.files.count) files\(mark)")
+          case .failure(let error): print("\(step)  damaged: \(error)")
+          }
+        }
+      }
+    }
+  }
+
+  struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Show a checkpoint's files, tensors and state.")
+
+    @Argument(help: "A checkpoint's folder, or a run's, of which the newest is taken.")
+    var path: String
+
+    func run() throws {
+      let folder = try CheckpointFolder(newestAt: path)
+      print("\(folder.path): step \(folder.step), \(sizeText(folder.bytes))")
+      for file in folder.files {
+        print("  \(file.name)  \(sizeText(file.bytes))  sha256 \(file.sha256)")
+      }
+      for kind in folder.kinds {
+        let tensors = try folder.tensors(kind).tensors
+        let elements = tensors.reduce(0) { $0 + $1.count }
+        print("\(kind): \(tensors.count) tensors, \(elements) elements")
+        for tensor in tensors {
+          print("  \(tensor.name)  \(tensor.type.rawValue)  \(tensor.shape)")
+        }
+      }
+      if folder.files.contains(where: { $0.name == "state.json" }) {
+        let state = try JSON(
+          parsing: folder.contents("state.json"), source: "\(folder.path)/state.json")
+        print("state.json:\n\(state.pretty)", terminator: "")
+      }
+    }
+  }
+
+  struct Verify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Read every byte of a checkpoint and compare it with the manifest.")
+
+    @Argument(help: "A checkpoint's folder, or a run's, of which the newest is taken.")
+    var path: String
+
+    func run() throws {
+      let folder = try CheckpointFolder(newestAt: path)
+      try folder.verify()
+      // The sums are right; the headers must be, too.
+      for kind in folder.kinds { _ = try folder.tensors(kind, isVerified: true) }
+      print("\(folder.path): \(folder.files.count) files, \(sizeText(folder.bytes)), all sound")
+    }
+  }
+}
+
+private func sizeText(_ bytes: Int) -> String {
+  if bytes < 10_000 { return "\(bytes) B" }
+  if bytes < 10_000_000 { return "\(bytes / 1000) kB" }
+  return "\(bytes / 1_000_000) MB"
+}
