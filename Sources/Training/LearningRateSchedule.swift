@@ -9,7 +9,7 @@ import Foundation
 /// would be 1 at step N:
 /// - constant: 1
 /// - cosine: f + (1 − f) · (1 + cos πp) / 2 (Loshchilov & Hutter 2017)
-/// - linear: 1 − (1 − f) · p
+/// - linear: f + (1 − f) · (1 − p)
 /// - warm-up-stable-decay: 1, and in the last d steps f + (1 − f) · (1 − √q),
 ///   q = (s − (N − d)) / d (Hägele et al. 2024, §4)
 ///
@@ -43,7 +43,7 @@ public struct LearningRateSchedule: Sendable, Equatable {
       let p = progress(of: step, from: warmup)
       return final + (1 - final) * (1 + cos(.pi * p)) / 2
     case .linear:
-      return 1 - (1 - final) * progress(of: step, from: warmup)
+      return final + (1 - final) * (1 - progress(of: step, from: warmup))
     case .warmupStableDecay:
       let q = progress(of: step, from: steps - decaySteps)
       return final + (1 - final) * (1 - q.squareRoot())

@@ -4,13 +4,15 @@ import Foundation
 import Yams
 
 /// Values of settings that were read, and where each was read.
-struct ConfigurationOverlay<Root: ConfigurationSection> {
+package struct ConfigurationOverlay<Root: ConfigurationSection> {
   private var tree = SettingTree(root: Root())
   private var values: [String: SettingValue] = [:]
   private var places: [String: String] = [:]
 
+  package init() {}
+
   /// The configuration: defaults, and over them what was read.
-  func resolved() -> Root {
+  package func resolved() -> Root {
     do {
       return try YAMLDecoder().decode(Root.self, from: Self.node(tree.replacing(values)))
     } catch {
@@ -27,7 +29,7 @@ struct ConfigurationOverlay<Root: ConfigurationSection> {
   }
 
   /// Where a setting was read, or `default`.
-  func place(of path: String) -> String {
+  package func place(of path: String) -> String {
     // A range check may name one element or a derived value below the setting.
     var path = Substring(path)
     while true {
@@ -40,7 +42,7 @@ struct ConfigurationOverlay<Root: ConfigurationSection> {
   // MARK: A file
 
   /// Reads a YAML document; `file` is how messages name it.
-  mutating func read(yaml: String, file: String) throws {
+  package mutating func read(yaml: String, file: String) throws {
     let root: Node?
     do {
       root = try Yams.compose(yaml: yaml, .default, .default, .utf8)
@@ -132,7 +134,7 @@ struct ConfigurationOverlay<Root: ConfigurationSection> {
   // MARK: --set
 
   /// Reads `path=value`, the argument of `--set`; it goes before what the file says.
-  mutating func set(_ argument: String) throws {
+  package mutating func set(_ argument: String) throws {
     let place = "--set \(argument)"
     guard let equals = argument.firstIndex(of: "=") else {
       throw ConfigurationError(
