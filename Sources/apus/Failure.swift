@@ -46,12 +46,24 @@ struct Failure {
   static func exit(with error: any Error) -> Never {
     // What argument parsing throws (wrong arguments, help, version) it words and ends by itself.
     let parsing = Apus.exitCode(for: error)
-    if parsing == .validationFailure || parsing == .success { Apus.exit(withError: error) }
+    if parsing == .validationFailure || parsing == .success {
+      silenceAllButRankZero(status: parsing.rawValue)
+      Apus.exit(withError: error)
+    }
     let failure = Failure(error)
     if let message = failure.message {
       FileHandle.standardError.write(Data("apus: \(message)\n".utf8))
     }
     Foundation.exit(failure.status)
+  }
+
+  /// Under mpirun all ranks have the same command line: rank 0 says what is wrong with it.
+  private static func silenceAllButRankZero(status: Int32) {
+    let rank = ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_RANK"] ?? "0"
+    guard rank != "0" else { return }
+    // mpirun ends everybody as soon as one rank fails, so rank 0 needs time to speak first.
+    if status != 0 { sleep(1) }
+    Foundation.exit(status)
   }
 
   /// The error's own words on one line.
