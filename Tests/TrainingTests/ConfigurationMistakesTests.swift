@@ -220,6 +220,35 @@ import Training
       } == "training.batch is 16; accepted: a multiple of the 3 ranks")
   }
 
+  @Test func `damaged text is read or refused in one line, never a crash`() {
+    let whole = Array(RunConfiguration().commentedYAML.utf8)
+    var state: UInt64 = 1
+    func draw(below bound: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % bound
+    }
+    let splinters = [
+      "\n", ":", " - ", "[", "]", "{", "}", "&a ", "*a", "'", "\"", "!!", "|", "0", "é", "\0",
+    ]
+    var refused = 0
+    for _ in 0..<2000 {
+      var bytes = whole
+      for _ in 0...draw(below: 3) {
+        let start = draw(below: bytes.count)
+        let end = min(bytes.count, start + draw(below: 12))
+        bytes.replaceSubrange(start..<end, with: splinters[draw(below: splinters.count)].utf8)
+      }
+      do {
+        let text = String(decoding: bytes, as: UTF8.self)
+        try RunConfiguration.read(yaml: text, file: "c.yaml").validate()
+      } catch {
+        refused += 1
+        #expect(error is ConfigurationError && !"\(error)".contains("\n"), "\(error)")
+      }
+    }
+    #expect(refused > 100)
+  }
+
   /// What the error says; nil if there is none.
   private func refusal(_ body: () throws -> RunConfiguration) -> String? {
     do {
