@@ -26,7 +26,7 @@ import Training
     #expect(try made.differences(in: found) == [])
     // Sizes and sums against the files themselves.
     for entry in found.files {
-      #expect(contents("\(found.path)/\(entry.name)").count == entry.bytes)
+      #expect(bytesOfFile("\(found.path)/\(entry.name)").count == entry.bytes)
       #expect(try Digest.sha256(file: "\(found.path)/\(entry.name)") == entry.sha256)
     }
     let onDisk = try FileManager.default.contentsOfDirectory(atPath: found.path).sorted()
@@ -108,7 +108,7 @@ import Training
     let folder = try #require(try store().newest())
     #expect(try folder.tensors("optimizer").tensors == [])
     #expect(
-      message { _ = try folder.tensors("model") }.contains("no model tensors; it has optimizer"))
+      errorText { _ = try folder.tensors("model") }.contains("no model tensors; it has optimizer"))
   }
 
   @Test func `the newest complete one is found among damaged and strange folders`() throws {
@@ -123,7 +123,7 @@ import Training
     #expect(try store().checkpoints().map(\.step) == [5, 20, 100, 123_456_789])
     #expect(try store().newest()?.step == 100)
     let damaged = try #require(try store().checkpoints().last)
-    #expect(message { _ = try damaged.state.get() }.contains("state.json: cannot open the file"))
+    #expect(errorText { _ = try damaged.state.get() }.contains("state.json: cannot open the file"))
     // A manifest that was moved to another step's folder is not believed.
     rename("\(path)/step-00000100", "\(path)/step-00000101")
     #expect(try store().newest()?.step == 20)
@@ -132,7 +132,7 @@ import Training
 
   @Test(arguments: ["", ".", "..", "a/b", ".hidden", "a\u{0}b"])
   func `a run's name cannot leave the folder`(name: String) {
-    #expect(message { _ = try CheckpointStore(folder: "x", run: name) }.contains("run name"))
+    #expect(errorText { _ = try CheckpointStore(folder: "x", run: name) }.contains("run name"))
   }
 
   @Test func `a step is saved anew over an old one, and over what a killed save left`() throws {
@@ -166,15 +166,15 @@ import Training
     var cuts = 0
     for entry in folder.files + [FileEntry(name: "manifest.json", bytes: 0, sha256: "")] {
       let path = "\(folder.path)/\(entry.name)"
-      let whole = contents(path)
+      let whole = bytesOfFile(path)
       for length in whole.indices {
         try Data(whole[..<length]).write(to: URL(filePath: path))
-        let said = message { _ = try CheckpointFolder(path: folder.path) }
+        let said = errorText { _ = try CheckpointFolder(path: folder.path) }
         if !said.hasPrefix(path) { Issue.record("\(entry.name) cut at \(length): \(said)") }
         cuts += 1
       }
       try Data(whole + [0]).write(to: URL(filePath: path))
-      #expect(message { _ = try CheckpointFolder(path: folder.path) }.hasPrefix(path))
+      #expect(errorText { _ = try CheckpointFolder(path: folder.path) }.hasPrefix(path))
       try Data(whole).write(to: URL(filePath: path))
     }
     #expect(cuts > 1000)
@@ -187,12 +187,12 @@ import Training
     var flips = 0
     for entry in folder.files + [FileEntry(name: "manifest.json", bytes: 0, sha256: "")] {
       let path = "\(folder.path)/\(entry.name)"
-      let whole = contents(path)
+      let whole = bytesOfFile(path)
       for place in whole.indices {
         var flipped = whole
         flipped[place] ^= 1 << UInt8(place % 8)
         try Data(flipped).write(to: URL(filePath: path))
-        let said = message { try CheckpointFolder(path: folder.path).verify() }
+        let said = errorText { try CheckpointFolder(path: folder.path).verify() }
         // A flip in the manifest may make it name another file or sum before its own sum is met.
         let isNamed =
           entry.name == "manifest.json" ? said.hasPrefix(folder.path) : said.hasPrefix(path)
@@ -209,12 +209,12 @@ import Training
     let folder = try MadeUpTensors(seed: 9).save(in: store(), step: 1)
     let name =
       "optimizer-00001-of-\(folder.files.last { $0.name.hasPrefix("optimizer") }!.name.suffix(17))"
-    var bytes = contents("\(folder.path)/\(name)")
+    var bytes = bytesOfFile("\(folder.path)/\(name)")
     bytes[bytes.count - 1] ^= 0x40
     try Data(bytes).write(to: URL(filePath: "\(folder.path)/\(name)"))
     #expect(try folder.tensors("model").tensors.count == 5)
-    #expect(message { _ = try folder.tensors("optimizer") }.contains(name))
-    let readers = (0..<3).map { reader in message { try folder.verify(reader: reader, of: 3) } }
+    #expect(errorText { _ = try folder.tensors("optimizer") }.contains(name))
+    let readers = (0..<3).map { reader in errorText { try folder.verify(reader: reader, of: 3) } }
     #expect(readers.filter { !$0.isEmpty }.count == 1)
     #expect(readers.joined().contains(name))
   }
@@ -226,13 +226,13 @@ import Training
     rename("\(folder.path)/\(names[0])", "\(folder.path)/swap")
     rename("\(folder.path)/\(names[1])", "\(folder.path)/\(names[0])")
     rename("\(folder.path)/swap", "\(folder.path)/\(names[1])")
-    #expect(message { _ = try folder.tensors("model") }.contains(names[0]))
+    #expect(errorText { _ = try folder.tensors("model") }.contains(names[0]))
   }
 
   @Test func `a manifest of another version or kind is refused in words`() throws {
     let folder = try MadeUpTensors(seed: 9).save(in: store(), step: 1)
     let path = "\(folder.path)/manifest.json"
-    let text = String(decoding: contents(path), as: UTF8.self)
+    let text = String(decoding: bytesOfFile(path), as: UTF8.self)
     for (from, to, why) in [
       ("\"version\": 1", "\"version\": 2", "has version 2; this build reads 1"),
       ("apus-checkpoint", "other", "no manifest of an Apus checkpoint"),
@@ -243,7 +243,7 @@ import Training
     ] {
       let changed = text.replacingOccurrences(of: from, with: to)
       try Data(changed.utf8).write(to: URL(filePath: path))
-      let said = message { _ = try CheckpointFolder(path: folder.path) }
+      let said = errorText { _ = try CheckpointFolder(path: folder.path) }
       #expect(said.hasPrefix(path) && said.contains(why), "\(said)")
     }
   }
@@ -254,8 +254,8 @@ import Training
       if case .sync = operation { throw FileError(path, "stopped") }
     }
     #expect(throws: FileError.self) { try failing.replace(path, with: [4, 5]) }
-    #expect(contents(path) == [1, 2, 3])
+    #expect(bytesOfFile(path) == [1, 2, 3])
     try Disk().replace(path, with: [4, 5])
-    #expect(contents(path) == [4, 5])
+    #expect(bytesOfFile(path) == [4, 5])
   }
 }

@@ -52,7 +52,7 @@ import Training
     ("[1,\n2,\n\n  x]", "4:3", "'x'"), ("\u{A0}1", "1:1", "byte 0xc2"),
   ])
   func `a broken text is refused with its place`(text: String, place: String, why: String) {
-    let said = message { _ = try parse(text) }
+    let said = errorText { _ = try parse(text) }
     #expect(said.hasPrefix("text:\(place): "), "\(said)")
     #expect(said.contains(why), "\(said)")
   }
@@ -62,7 +62,7 @@ import Training
     [0x22, 0xF4, 0x90, 0x80, 0x80, 0x22], [0x22, 0xC3, 0x22], [0x22, 0x5C, 0x6E, 0xFF, 0x22],
   ])
   func `a string that is no UTF-8 is refused`(bytes: [Int]) {
-    let said = message { _ = try JSON(parsing: bytes.map { UInt8($0) }, source: "text") }
+    let said = errorText { _ = try JSON(parsing: bytes.map { UInt8($0) }, source: "text") }
     #expect(said.contains("UTF-8"), "\(said)")
   }
 
@@ -71,9 +71,9 @@ import Training
       String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
     }
     #expect(try parse(nested(64)).kind == "an array")
-    #expect(message { _ = try parse(nested(66)) }.contains("levels deep"))
+    #expect(errorText { _ = try parse(nested(66)) }.contains("levels deep"))
     #expect(
-      message { _ = try parse(String(repeating: "[{\"a\":", count: 100_000)) }
+      errorText { _ = try parse(String(repeating: "[{\"a\":", count: 100_000)) }
         .contains("levels deep"))
     let flat = "[" + Array(repeating: "{}", count: 100_000).joined(separator: ",") + "]"
     #expect(try parse(flat).asArray?.count == 100_000)

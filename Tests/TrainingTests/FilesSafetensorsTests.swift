@@ -35,9 +35,9 @@ import Training
       try bytes(tensor).withUnsafeBytes { try writer.write(tensor.name, $0) }
     }
     let entry = try writer.finish()
-    #expect(entry.bytes == contents(path).count)
+    #expect(entry.bytes == bytesOfFile(path).count)
     #expect(entry.sha256 == (try Digest.sha256(file: path)))
-    #expect(contents(path)[0] % 8 == 0)
+    #expect(bytesOfFile(path)[0] % 8 == 0)
     #expect(
       try FileManager.default.contentsOfDirectory(atPath: scratch.path) == ["all.safetensors"])
 
@@ -144,11 +144,11 @@ import Training
     var room = [Float](repeating: 0, count: 3)
     let said = room.withUnsafeMutableBytes { room in
       [
-        message { try source.read("y", shape: [3], into: room, as: .float32) },
-        message { try source.read("x", shape: [3, 1], into: room, as: .float32) },
-        message { try source.read("ids", shape: [3], into: room, as: .float32) },
-        message { _ = try source.integers("x") },
-        message { _ = try source.integers("ids", as: Int32.self) },
+        errorText { try source.read("y", shape: [3], into: room, as: .float32) },
+        errorText { try source.read("x", shape: [3, 1], into: room, as: .float32) },
+        errorText { try source.read("ids", shape: [3], into: room, as: .float32) },
+        errorText { _ = try source.integers("x") },
+        errorText { _ = try source.integers("ids", as: Int32.self) },
       ]
     }
     #expect(said[0].contains("no tensor \"y\""), "\(said)")
@@ -262,7 +262,7 @@ import Training
     header: String, data: Int, why: String
   ) {
     let path = file(header, data: data)
-    let said = message { _ = try SafetensorsFile(path: path) }
+    let said = errorText { _ = try SafetensorsFile(path: path) }
     #expect(said.hasPrefix(path), "\(said)")
     #expect(said.contains(why), "\(said)")
   }
@@ -272,21 +272,22 @@ import Training
     (1 << 40, "at most"), (.max, "at most"),
   ])
   func `a length that the header does not have is refused`(length: UInt64, why: String) {
-    let said = message { _ = try SafetensorsFile(path: file("{   }", length: length)) }
+    let said = errorText { _ = try SafetensorsFile(path: file("{   }", length: length)) }
     #expect(said.contains(why), "\(said)")
   }
 
   @Test func `files that are none are refused`() {
     for count in 0..<8 {
       let path = scratch.file("short", [UInt8](repeating: 0, count: count))
-      #expect(message { _ = try SafetensorsFile(path: path) }.contains("has \(count) bytes"))
+      #expect(errorText { _ = try SafetensorsFile(path: path) }.contains("has \(count) bytes"))
     }
-    #expect(message { _ = try SafetensorsFile(path: scratch.path) }.contains("not a regular file"))
-    #expect(message { _ = try SafetensorsFile(path: "/dev/zero") }.contains("not a regular file"))
     #expect(
-      message { _ = try SafetensorsFile(path: scratch.path + "/none") }
+      errorText { _ = try SafetensorsFile(path: scratch.path) }.contains("not a regular file"))
+    #expect(errorText { _ = try SafetensorsFile(path: "/dev/zero") }.contains("not a regular file"))
+    #expect(
+      errorText { _ = try SafetensorsFile(path: scratch.path + "/none") }
         .contains("No such file or directory"))
-    #expect(message { _ = try TensorSource(folder: scratch.path) }.contains("holds neither"))
+    #expect(errorText { _ = try TensorSource(folder: scratch.path) }.contains("holds neither"))
   }
 
   @Test func `what the format allows at its edges is read`() throws {
@@ -304,7 +305,7 @@ import Training
     let path = file(#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#, data: 16)
     let source = try TensorSource(file: path)
     truncate(path, 70)
-    #expect(message { _ = try source.floats("a") }.contains("ends at byte 70"))
+    #expect(errorText { _ = try source.floats("a") }.contains("ends at byte 70"))
   }
 
   @Test func `shards are read as one, and an index that lies is refused`() throws {
@@ -337,10 +338,10 @@ import Training
       ("[]", "weight_map"), ("{\"a\": \"\(one)\", \"a\": \"\(one)\"}", "stands twice"),
     ] {
       index(map)
-      #expect(message { _ = try TensorSource(folder: scratch.path) }.contains(why), "\(map)")
+      #expect(errorText { _ = try TensorSource(folder: scratch.path) }.contains(why), "\(map)")
     }
     try shard("model.safetensors", ["a"])
-    #expect(message { _ = try TensorSource(folder: scratch.path) }.contains("keep one"))
+    #expect(errorText { _ = try TensorSource(folder: scratch.path) }.contains("keep one"))
   }
 }
 
@@ -377,6 +378,6 @@ let goldenFiles: [String] = {
     }
     try writer.finish()
     let dataBytes = source.tensors.reduce(0) { $0 + $1.bytes }
-    #expect(contents(copy).suffix(dataBytes) == contents(path).suffix(dataBytes))
+    #expect(bytesOfFile(copy).suffix(dataBytes) == bytesOfFile(path).suffix(dataBytes))
   }
 }

@@ -24,12 +24,12 @@ final class ScratchFolder: Sendable {
   }
 }
 
-func contents(_ path: String) -> [UInt8] {
+func bytesOfFile(_ path: String) -> [UInt8] {
   FileManager.default.contents(atPath: path).map { [UInt8]($0) } ?? []
 }
 
 /// The description of what `body` throws; empty when it throws nothing.
-func message(_ body: () throws -> Void) -> String {
+func errorText(_ body: () throws -> Void) -> String {
   do {
     try body()
     return ""
