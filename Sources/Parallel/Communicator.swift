@@ -124,8 +124,9 @@ public final class Communicator: @unchecked Sendable {
   /// An error that all ranks throw together (`AgreedError`) is reported by rank 0 alone.
   public func end(after error: any Error, code: Int32 = 1) -> Never {
     if error is AgreedError && rank != 0 && MPIEnvironment.isRunning {
-      // Rank 0 ends this process within milliseconds, unless it is gone.
-      sleep(2)
+      // Rank 0 ends this process within milliseconds, unless it is gone. A signal cuts sleep short.
+      let patience = ContinuousClock.now + .seconds(2)
+      while ContinuousClock.now < patience { usleep(10_000) }
     }
     transport.abort(error, speaker: speaker, code: code)
   }

@@ -1,0 +1,102 @@
+# Sourced by every launch script: what the machine must have, and how mpirun is called.
+# The one place of Open MPI's settings. Works as root in a container and as a user with sudo.
+
+apus_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+apus=$apus_root/.build/release/apus
+swift_needed=6.3
+packages=(openmpi-bin libopenmpi-dev libopenblas-dev libssl-dev pkg-config)
+
+# Forces slower kernels where a machine exports them; OpenBLAS reads them before main.
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+# Apus shares its products out to threads of its own; OpenBLAS would start idle ones.
+export OPENBLAS_NUM_THREADS=1
+
+say() { echo "apus: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# Ends the script unless Swift is new enough.
+require_swift() {
+  local found=none
+  if command -v swift > /dev/null; then
+    found=$(swift --version 2>&1 | sed -n 's/.*Swift version \([0-9.]*\).*/\1/p' | head -n 1)
+  fi
+  if [ "$found" = none ] || [ -z "$found" ] ||
+    [ "$(printf '%s\n' "$swift_needed" "$found" | sort -V | head -n 1)" != "$swift_needed" ]; then
+    fail "Swift $swift_needed or newer is needed, found: ${found:-none}. Debian has no package of it:
+  download it for Debian 12 from https://www.swift.org/install/linux/ (swiftly, or the archive),
+  unpack it, and put its usr/bin first in PATH. Then run this again."
+  fi
+}
+
+# Installs those of the named Debian packages that are missing.
+install_packages() {
+  local package missing=() become=()
+  if ! command -v dpkg-query > /dev/null; then
+    say "this is no Debian: what these packages hold must be there already: $*"
+    return
+  fi
+  for package in "$@"; do
+    dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'install ok installed' ||
+      missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo > /dev/null ||
+      fail "missing: ${missing[*]}; there is no sudo: as root run: apt-get install ${missing[*]}"
+    become=(sudo)
+  fi
+  say "installing ${missing[*]}"
+  local get=("${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+    -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20)
+  "${get[@]}" install --no-install-recommends "${missing[@]}" > /dev/null 2>&1 && return 0
+  # Package lists may be missing or old.
+  "${get[@]}" update > /dev/null 2>&1 || say "apt-get update failed"
+  "${get[@]}" install --no-install-recommends "${missing[@]}" >&2 ||
+    fail "apt-get could not install ${missing[*]}. Without network install them by hand, then run this again."
+}
+
+# Physical cores that this process may use: what mpirun counts as slots.
+core_count() {
+  local cores
+  cores=$(lscpu -p=Core,Socket 2> /dev/null | grep -v '^#' | sort -u | wc -l)
+  [ "$cores" -gt 0 ] || cores=$(nproc)
+  [ "$cores" -le "$(nproc)" ] || cores=$(nproc)
+  echo "$cores"
+}
+
+# Fills the array mpirun_options for so many ranks on this machine.
+set_mpirun_options() {
+  local ranks=$1 cores
+  cores=$(core_count)
+  mpirun_options=(
+    # A dead rank ends the others at once, not after a second.
+    --mca odls_base_sigkill_timeout 0
+    # A lost host is noticed in seconds, not in eight minutes.
+    --mca oob_tcp_keepalive_time 2 --mca oob_tcp_keepalive_intvl 1
+    --mca oob_tcp_keepalive_probes 3
+    # This component of 4.1 breaks sums over hosts; off is its default, and stays so.
+    --mca coll_han_priority 0)
+  if [ "$ranks" -gt "$cores" ]; then
+    # Ranks that wait must yield: 500 times faster.
+    mpirun_options+=(--oversubscribe --bind-to none --mca mpi_yield_when_idle 1)
+  elif [ "$ranks" -lt "$cores" ]; then
+    # By default two ranks would get one core each, whatever the machine has.
+    mpirun_options+=(--bind-to none)
+  fi
+  if [ "$(id -u)" -eq 0 ]; then mpirun_options+=(--allow-run-as-root); fi
+  if in_container && ! may_trace; then
+    # Ranks may not read each other's memory directly there.
+    mpirun_options+=(--mca btl_vader_single_copy_mechanism none)
+  fi
+}
+
+in_container() {
+  [ -f /.dockerenv ] || [ -f /run/.containerenv ] || [ -n "${KUBERNETES_SERVICE_HOST:-}" ]
+}
+
+# Whether this process has CAP_SYS_PTRACE (bit 19).
+may_trace() {
+  local effective
+  effective=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
+  [ $((0x${effective:-0} >> 19 & 1)) -eq 1 ]
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Every golden case, forward, gradients, optimiser and text: figure = golden tests that passed.
+set -euo pipefail
+. "$(dirname "$0")/../environment.sh"
+cd "$apus_root"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+.build/release/ApusPackageTests.xctest --testing-library swift-testing --filter 'Golden' \
+  > "$log" 2>&1 || status=$?
+cat "$log" >&2
+grep -a -o -E '[0-9]+ tests? in [0-9]+ suites? (passed|failed)' "$log" | tail -n 1
+[ "$status" -eq 0 ]
