@@ -50,6 +50,10 @@ protocol LaneVector {
   /// The sum over lanes, always in the same order: halves are added until one lane is left.
   func sum() -> Scalar
   func largest() -> Scalar
+  /// The lanes in Double, those beyond the eighth added to the first.
+  func sumInDoubles() -> DoubleLanes
+  /// Likewise of the squares, which are formed in Double.
+  func squaresInDoubles() -> DoubleLanes
 }
 
 extension KernelScalar {
@@ -140,6 +144,36 @@ struct FloatLanes: LaneVector {
     return two.y > two.x ? two.y : two.x
   }
 
+  @inline(__always) func sumInDoubles() -> DoubleLanes {
+    let (low, high) = doubles
+    return low + high
+  }
+  @inline(__always) func squaresInDoubles() -> DoubleLanes {
+    let (low, high) = doubles
+    return (low * low).adding(high, times: high)
+  }
+
+  /// The first eight and the last eight lanes. Written out: the vector conversion is no instruction
+  /// unless the optimiser finds it here.
+  @inline(__always) var doubles: (DoubleLanes, DoubleLanes) {
+    (Self.doubles(raw.lowHalf), Self.doubles(raw.highHalf))
+  }
+  @inline(__always) private static func doubles(_ x: SIMD8<Float>) -> DoubleLanes {
+    DoubleLanes(
+      raw: SIMD8(
+        Double(x[0]), Double(x[1]), Double(x[2]), Double(x[3]), Double(x[4]), Double(x[5]),
+        Double(x[6]), Double(x[7])))
+  }
+  /// Sixteen doubles, rounded.
+  @inline(__always) init(_ low: DoubleLanes, _ high: DoubleLanes) {
+    raw = Raw(lowHalf: Self.floats(low.raw), highHalf: Self.floats(high.raw))
+  }
+  @inline(__always) private static func floats(_ x: SIMD8<Double>) -> SIMD8<Float> {
+    SIMD8(
+      Float(x[0]), Float(x[1]), Float(x[2]), Float(x[3]), Float(x[4]), Float(x[5]), Float(x[6]),
+      Float(x[7]))
+  }
+
   // x = n·ln 2 + r with |r| ≤ ln 2 / 2, then 1 + r + r²·q(r) with q of degree 4 through the values at
   // Chebyshev's nodes (error 1e-8), times 2ⁿ. Adding 1.5·2²³ leaves the rounded n in the low bits.
   @inline(__always) func exponential() -> Self {
@@ -223,6 +257,9 @@ struct DoubleLanes: LaneVector {
     let two = four.lowHalf.replacing(with: four.highHalf, where: four.highHalf .> four.lowHalf)
     return two.y > two.x ? two.y : two.x
   }
+
+  @inline(__always) func sumInDoubles() -> DoubleLanes { self }
+  @inline(__always) func squaresInDoubles() -> DoubleLanes { self * self }
 
   // As FloatLanes does it, with the Taylor polynomial of degree 13: its error is 4e-18.
   @inline(__always) func exponential() -> Self {
