@@ -8,7 +8,9 @@ struct Apus: ParsableCommand {
     commandName: "apus",
     abstract: "Trains small mixture-of-experts transformers on plain processors.",
     version: "0.1.0",
-    subcommands: [CheckpointCommand.self, ConfigCommand.self])
+    subcommands: [
+      DumpCommand.self, VerifyCommand.self, CheckpointCommand.self, ConfigCommand.self,
+    ])
 
   /// Parses, runs, and turns whatever is thrown into one line and an exit status.
   static func main() {

@@ -1,0 +1,300 @@
+// Pretraining: next-token prediction on a corpus, from the first step or from a checkpoint.
+
+import Foundation
+import Kernels
+import Parallel
+import Tensors
+import Text
+import Training
+import Transformer
+
+/// How a run ended.
+public enum RunOutcome: Sendable, Equatable {
+  case finished
+  /// Asked to stop: saved at this step, to go on with `--resume`.
+  case stopped(step: Int)
+}
+
+/// One pretraining run on one rank.
+///
+/// Left out: where ranks come from and where text goes; the command brings both.
+public struct Pretraining {
+  public var configuration: RunConfiguration
+  /// Go on from the newest complete checkpoint; without one the run starts anew.
+  public var isResuming = false
+  public var threads = 1
+  public var stop: StopRequest?
+  /// What text on rank 0 is shown with.
+  public var style: ScreenStyle
+  public var print: @Sendable (String) -> Void
+  /// Fields that must be equal on all ranks beside the run's own.
+  public var handshake: [(name: String, value: String)] = []
+
+  public init(
+    _ configuration: RunConfiguration, style: ScreenStyle,
+    print: @escaping @Sendable (String) -> Void
+  ) {
+    self.configuration = configuration
+    self.style = style
+    self.print = print
+  }
+
+  /// Trains to the last step, or until asked to stop. Every rank of `world` calls it alike.
+  public func run(on world: Communicator) throws -> RunOutcome {
+    let run = try PretrainingRun(self, on: world)
+    return try run.train()
+  }
+}
+
+/// What a run holds while it trains.
+private final class PretrainingRun {
+  private let options: Pretraining
+  private let configuration: RunConfiguration
+  private let world: Communicator
+  private let text: TextData
+  private let trainer: Trainer
+  private let store: CheckpointStore
+  private let schedule: LearningRateSchedule
+  private let peak: ProductPeak
+  private var state: RunState
+  /// On rank 0.
+  private var output: RunOutput?
+  private var lastSaved: String?
+
+  init(_ options: Pretraining, on world: Communicator) throws {
+    self.options = options
+    self.world = world
+    var configuration = options.configuration
+    try configuration.validate(ranks: world.size)
+    let text = try TextData(configuration, over: world)
+    configuration.model.vocabulary = try text.vocabulary(for: configuration)
+    self.configuration = configuration
+    self.text = text
+    let device = Device(precision: configuration.run.precision, threads: options.threads)
+    let mesh = ProcessMesh(world, layout: try configuration.layout.resolved(ranks: world.size))
+    try Handshake.check(
+      options.handshake + [
+        ("configuration", configuration.canonicalText),
+        ("tokenizer", text.tokenizer.fingerprint), ("corpus", text.training.fingerprint),
+        ("OpenBLAS kernel", productKernelName), ("threads", String(options.threads)),
+      ], over: world)
+    let model = try LanguageModel(
+      configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed))
+    model.recomputesBlocks = configuration.training.recompute == .block
+    let settings = configuration.optimizer
+    trainer = Trainer(
+      model, mesh: mesh, device: device,
+      optimizer: Optimizer(
+        model.parameters, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+        weightDecay: settings.weightDecay, decayed: settings.decay), clip: settings.clip)
+    store = try CheckpointStore(folder: configuration.run.folder, run: configuration.run.name)
+    schedule = LearningRateSchedule(configuration.schedule, steps: configuration.training.steps)
+    peak = ProductPeak(device: device, world: world)
+    state = RunState(
+      step: 0, seed: configuration.run.seed, tokens: 0, corpus: text.training.fingerprint,
+      tokenizer: text.tokenizer.fingerprint)
+    let resumed = try options.isResuming ? resume() : refuseToOverwrite()
+    output = try world.agreeing {
+      guard world.rank == 0 else { return nil }
+      return try RunOutput(
+        name: configuration.run.name, folder: store.path, totalSteps: configuration.training.steps,
+        resumedStep: resumed ? state.step : nil, style: options.style, print: options.print)
+    }
+    introduce(resumed: resumed)
+  }
+
+  // MARK: - Start
+
+  /// Loads the newest checkpoint; false if there is none.
+  private func resume() throws -> Bool {
+    let found = try world.agreeing { try store.newest()?.step ?? -1 }
+    let step = world.maximum(found)
+    guard step >= 0 else { return false }
+    guard found == step else {
+      throw FileError(store.path, "rank \(world.rank) sees step \(found), others \(step)")
+    }
+    let folder = try world.agreeing { try store.newest()! }
+    try world.agreeing { try checkFits(folder) }
+    state = try trainer.load(folder)
+    lastSaved = folder.path
+    return true
+  }
+
+  /// Refuses a checkpoint of another run: what is learnt from must be the same.
+  private func checkFits(_ folder: CheckpointFolder) throws {
+    let path = "\(folder.path)/\(CheckpointPart.configuration)"
+    let saved = try RunConfiguration.read(
+      yaml: String(decoding: folder.contents(CheckpointPart.configuration), as: UTF8.self),
+      file: path)
+    // More steps may follow, on other threads; paths are compared by what they hold.
+    let free = ["training.steps", "run.threads", "data.corpus", "data.tokenizer", "layout"]
+    let differences = configuration.differences(from: saved).filter { difference in
+      RunConfiguration.changesLearning(difference.path)
+        && !free.contains { difference.path == $0 || difference.path.hasPrefix($0 + ".") }
+    }
+    if let first = differences.first {
+      throw FileError(
+        path,
+        "the checkpoint was made with another configuration: "
+          + differences.map(\.description).joined(separator: ", ")
+          + "; accepted: \(first.path): \(first.other), or another run.name")
+    }
+    let json = try JSON(
+      parsing: folder.contents(CheckpointPart.state), source: CheckpointPart.state)
+    for (name, own) in [("corpus", state.corpus), ("tokenizer", state.tokenizer)] {
+      guard json[name]?.asString == own else {
+        throw FileError(
+          folder.path,
+          "the checkpoint was made with another \(name) (fingerprint "
+            + "\(json[name]?.asString ?? "missing")); this one's is \(own)")
+      }
+    }
+  }
+
+  /// A new run does not bury an old one's checkpoints.
+  private func refuseToOverwrite() throws -> Bool {
+    try world.agreeing {
+      guard let old = try store.newest() else { return }
+      throw FileError(
+        store.path,
+        "holds a checkpoint of step \(old.step); go on with --resume, choose another run.name, "
+          + "or remove the folder")
+    }
+    return false
+  }
+
+  private func introduce(resumed: Bool) {
+    let model = trainer.model
+    let ranks = world.size == 1 ? "1 rank" : "\(world.size) ranks"
+    let threads = options.threads == 1 ? "1 thread" : "\(options.threads) threads"
+    let rate = Figure.fixed(peak.operationsPerSecond / 1e9, 0)
+    var lines = [
+      "\(configuration.run.name): \(Figure.count(Double(model.parameters.count))) parameters, "
+        + "\(Figure.count(Double(configuration.model.activeParameters))) active a token; "
+        + "\(ranks) of \(threads), \(configuration.run.precision.rawValue)",
+      "corpus: \(Figure.count(Double(text.training.count))) tokens to train, "
+        + "\(Figure.count(Double(text.evaluation.count))) to evaluate; vocabulary "
+        + "\(configuration.model.vocabulary)",
+      "products: OpenBLAS \(productKernelName), \(rate) GFLOP/s measured",
+    ]
+    if let warning = productKernelWarning { lines.append("warning: \(warning)") }
+    if resumed {
+      lines.append("resumed from \(lastSaved ?? "") at step \(state.step)")
+    } else if options.isResuming {
+      lines.append("no checkpoint in \(store.path) yet: starting anew")
+    }
+    output?.note(lines.joined(separator: "\n"))
+  }
+
+  // MARK: - Loop
+
+  func train() throws -> RunOutcome {
+    let steps = configuration.training.steps
+    while state.step < steps {
+      let mark = ContinuousClock.now
+      let batch = text.microBatches(step: state.step, over: world)
+      let dataSeconds = (ContinuousClock.now - mark) / .seconds(1)
+      let rate = configuration.optimizer.learningRate * schedule.factor(step: state.step)
+      let result = try trainer.step(batch, step: state.step + 1, learningRate: rate)
+      let seconds = (ContinuousClock.now - mark) / .seconds(1)
+      state.step += 1
+      state.tokens += result.counts.tokens
+      try report(result, learningRate: rate, seconds: seconds, dataSeconds: dataSeconds)
+      let isLast = state.step == steps
+      if isDue(configuration.evaluation.every) || isLast { try evaluate() }
+      if isDue(configuration.samples.every) || isLast { sample() }
+      let stops = world.maximum(options.stop?.isRequested == true ? 1 : 0) == 1 && !isLast
+      if isDue(configuration.checkpoint.every) || isLast || stops { try save() }
+      if stops {
+        output?.note("stopped as asked; --resume goes on from step \(state.step)")
+        try finish()
+        return .stopped(step: state.step)
+      }
+    }
+    try finish()
+    return .finished
+  }
+
+  private func isDue(_ every: Int) -> Bool { every > 0 && state.step % every == 0 }
+
+  private func finish() throws {
+    try world.agreeing { try output?.finish(checkpoint: lastSaved) }
+  }
+
+  private func report(
+    _ result: StepResult, learningRate: Double, seconds: Double, dataSeconds: Double
+  ) throws {
+    func phase(_ names: String...) -> Double {
+      result.seconds.filter { names.contains($0.part) }.reduce(0) { $0 + $1.seconds }
+    }
+    let operations = configuration.model.trainingOperations(
+      sequences: result.counts.sequences, length: configuration.data.sequenceLength)
+    let hasRouters = !result.routers.isEmpty
+    let record = StepRecord(
+      step: state.step, of: configuration.training.steps,
+      losses: LossTerms(
+        perToken: result.loss, balance: hasRouters ? result.balance : nil,
+        z: hasRouters ? result.z : nil, bitsPerCharacter: text.bitsPerCharacter(result.loss)),
+      learningRate: learningRate, gradientNorm: result.gradientNorm, tokens: result.counts.tokens,
+      timing: StepTiming(
+        seconds: seconds, shareOfPeak: operations / seconds / peak.operationsPerSecond,
+        forward: phase("forward", "count"), backward: phase("backward"), reduce: phase("reduce"),
+        update: phase("norm", "update"), data: dataSeconds))
+    try world.agreeing { try output?.step(record) }
+    guard hasRouters,
+      isDue(configuration.display.routerEvery) || state.step == configuration.training.steps
+    else { return }
+    let routers = routerRecord(result)
+    try world.agreeing { try output?.router(routers) }
+  }
+
+  /// The routers over all ranks.
+  private func routerRecord(_ result: StepResult) -> RouterRecord {
+    let sums = world.sum(result.routers.flatMap { $0.probabilities + [$0.balance, $0.z] })
+    let width = configuration.model.router.experts + 2
+    let tokens = Double(max(result.counts.tokens, 1))
+    let layers = configuration.model.expertLayers.enumerated().map { index, layer in
+      let own = sums[index * width..<(index + 1) * width]
+      return LayerRouting(
+        layer: layer, counts: result.counts.expertChoices[index],
+        probabilities: own.dropLast(2).map { $0 / tokens }, tokens: result.counts.tokens,
+        balance: own[own.endIndex - 2], z: own[own.endIndex - 1])
+    }
+    return RouterRecord(step: state.step, layers: layers)
+  }
+
+  private func evaluate() throws {
+    let start = ContinuousClock.now
+    let sum = trainer.model.evaluate(
+      text.evaluationBatches(over: world), over: world)
+    let record = EvaluationRecord(
+      step: state.step, loss: sum.lossPerToken,
+      bitsPerCharacter: sum.bitsPerCharacter(text.evaluatedCharacters), tokens: sum.tokens,
+      seconds: (ContinuousClock.now - start) / .seconds(1))
+    try world.agreeing { try output?.evaluation(record) }
+  }
+
+  /// All ranks compute the sample alike, so that layouts that split the model can as well.
+  private func sample() {
+    let settings = configuration.samples
+    guard settings.tokens > 0 else { return }
+    var options = SamplingOptions()
+    options.temperature = settings.temperature
+    options.topP = settings.topP
+    options.maximumNewTokens = settings.tokens
+    options.seed = UInt64(configuration.run.seed)
+    let prompt = text.tokenizer.encode(settings.prompt)
+    guard !prompt.isEmpty else { return }
+    let continuation = trainer.model.generate([prompt], options, firstSample: state.step)[0]
+    output?.note("sample: " + text.tokenizer.decode(prompt + continuation.tokens))
+  }
+
+  private func save() throws {
+    try world.agreeing { try output?.synchronize() }
+    try trainer.save(
+      state, configuration: configuration.yaml, tokenizer: text.tokenizer.json, to: store,
+      keep: configuration.checkpoint.keep)
+    lastSaved = store.begin(step: state.step).finalPath
+    output?.note("saved \(lastSaved ?? "")")
+  }
+}

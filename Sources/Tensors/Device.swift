@@ -1,0 +1,43 @@
+// What one rank computes with: a precision, a team of threads, and memory that is reused.
+
+import Kernels
+
+/// Precision, threads and activation memory of one rank. Used from that rank's thread alone.
+public final class Device {
+  public let precision: Precision
+  public let team: ThreadTeam
+  private let large = Arena(reserving: 1 << 38)
+  private let small = Arena(reserving: 1 << 32)
+
+  public init(precision: Precision, threads: Int) {
+    self.precision = precision
+    team = ThreadTeam(size: threads)
+  }
+
+  /// Most bytes of activations that were ever alive at once (gaps included).
+  public var activationHighWater: Int { large.highWater + small.highWater }
+
+  /// A tensor with undefined contents.
+  public func tensor(_ shape: [Int]) -> Tensor {
+    let count = shape.reduce(1, *)
+    let bytes = count * precision.bytes
+    let arena = bytes < 1 << 16 ? small : large
+    return Tensor(
+      shape: shape, precision: precision,
+      storage: Storage(arena.take(bytes), bytes: bytes, from: arena))
+  }
+
+  /// A tensor with the given elements, rounded to the device's precision.
+  public func tensor(_ shape: [Int], _ elements: [Double]) -> Tensor {
+    let tensor = tensor(shape)
+    tensor.assign(elements)
+    return tensor
+  }
+
+  /// A tensor of one value throughout.
+  public func tensor(_ shape: [Int], filledWith value: Double) -> Tensor {
+    let tensor = tensor(shape)
+    fill(tensor.matrix, value, team: team)
+    return tensor
+  }
+}

@@ -1,0 +1,117 @@
+// A shape over shared memory. Contiguous and row-major; no strides, no laziness.
+
+import Glibc
+import Kernels
+
+/// Memory that tensors share: from a device's arena, or mapped for itself.
+public final class Storage {
+  public let base: UnsafeMutableRawPointer
+  public let bytes: Int
+  private let arena: Arena?
+
+  init(_ base: UnsafeMutableRawPointer, bytes: Int, from arena: Arena) {
+    self.base = base
+    self.bytes = bytes
+    self.arena = arena
+  }
+
+  /// Zeroed memory of its own, for what lives as long as the run (weights, gradients, moments).
+  public init(bytes: Int) {
+    let mapped = mmap(
+      nil, max(bytes, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    require(mapped != MAP_FAILED, "the system gives no memory for \(bytes) bytes: errno \(errno)")
+    base = mapped!
+    _ = madvise(base, bytes, 14 /* MADV_HUGEPAGE */)
+    self.bytes = bytes
+    arena = nil
+  }
+
+  deinit {
+    if let arena { arena.give(base, bytes) } else { munmap(base, max(bytes, 1)) }
+  }
+}
+
+/// A dense array of floating-point numbers. Copies share memory: whoever writes says so.
+public struct Tensor {
+  public let shape: [Int]
+  public let precision: Precision
+  public internal(set) var storage: Storage
+  /// Elements from the storage's start.
+  let offset: Int
+
+  /// The part of `storage` that starts `offset` elements in.
+  public init(shape: [Int], precision: Precision, storage: Storage, offset: Int = 0) {
+    self.shape = shape
+    self.precision = precision
+    self.storage = storage
+    self.offset = offset
+    require(
+      (offset + count) * precision.bytes <= storage.bytes,
+      "shape \(shape) at \(offset) in \(storage.bytes) bytes")
+  }
+
+  public var count: Int { shape.reduce(1, *) }
+  public var base: UnsafeMutableRawPointer { storage.base + offset * precision.bytes }
+  /// Product of all dimensions but the last.
+  public var rows: Int { shape.dropLast().reduce(1, *) }
+  public var columns: Int { shape.last ?? 1 }
+
+  /// The same memory as rows × last dimension.
+  public var matrix: Matrix { Matrix(base, rows: rows, columns: columns, precision: precision) }
+
+  /// The same memory under another shape of equal count.
+  public func reshaped(_ shape: [Int]) -> Tensor {
+    let result = Tensor(shape: shape, precision: precision, storage: storage, offset: offset)
+    require(result.count == count, "\(self.shape) does not become \(shape)")
+    return result
+  }
+
+  /// The same memory as rows × columns.
+  public func matrix(columns: Int) -> Matrix {
+    require(columns > 0 && count % columns == 0, "\(shape) has no rows of \(columns)")
+    return Matrix(base, rows: count / columns, columns: columns, precision: precision)
+  }
+
+  /// Slices `first ..< first + count` of the first dimension, sharing memory.
+  public func slices(_ first: Int, count: Int) -> Tensor {
+    let inner = shape.dropFirst().reduce(1, *)
+    require(first + count <= shape[0], "slices \(first) + \(count) of \(shape)")
+    return Tensor(
+      shape: [count] + shape.dropFirst(), precision: precision, storage: storage,
+      offset: offset + first * inner)
+  }
+
+  /// All elements, widened to Double.
+  public var elements: [Double] {
+    switch precision {
+    case .float32:
+      let pointer = base.assumingMemoryBound(to: Float.self)
+      return (0..<count).map { Double(pointer[$0]) }
+    case .float64:
+      let pointer = base.assumingMemoryBound(to: Double.self)
+      return (0..<count).map { pointer[$0] }
+    }
+  }
+
+  /// Overwrites the memory, rounding to the precision.
+  public func assign(_ elements: [Double]) {
+    require(elements.count == count, "\(elements.count) elements for shape \(shape)")
+    switch precision {
+    case .float32:
+      let pointer = base.assumingMemoryBound(to: Float.self)
+      for index in 0..<count { pointer[index] = Float(elements[index]) }
+    case .float64:
+      let pointer = base.assumingMemoryBound(to: Double.self)
+      for index in 0..<count { pointer[index] = elements[index] }
+    }
+  }
+
+  /// The only element, widened to Double.
+  public var scalar: Double {
+    require(count == 1, "\(shape) is not one element")
+    switch precision {
+    case .float32: return Double(base.load(as: Float.self))
+    case .float64: return base.load(as: Double.self)
+    }
+  }
+}

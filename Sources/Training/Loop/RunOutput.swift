@@ -1,0 +1,78 @@
+// What a run leaves behind and shows: metrics, TensorBoard events, the screen, the curve. Rank 0 only.
+
+import Foundation
+
+/// Writes a run's records to its files and, as text, to a closure. Makes nothing on other ranks.
+public final class RunOutput {
+  private let folder: String
+  private let name: String
+  private let metrics: MetricsLog
+  private let events: TensorBoardLog
+  private var display: ProgressDisplay
+  private var summary = RunSummary()
+  private let print: (String) -> Void
+  private let start = ContinuousClock.now
+
+  /// Files of the run in `folder`; lines after step `resumedStep` are dropped when a run goes on.
+  public init(
+    name: String, folder: String, totalSteps: Int, resumedStep: Int?, style: ScreenStyle,
+    print: @escaping (String) -> Void
+  ) throws {
+    self.folder = folder
+    self.name = name
+    self.print = print
+    try Disk().makeFolder(folder)
+    let path = "\(folder)/metrics.jsonl"
+    if let resumedStep {
+      metrics = try MetricsLog(resuming: path, after: resumedStep)
+    } else {
+      metrics = try MetricsLog(creating: path)
+    }
+    events = try TensorBoardLog(folder: folder, resumedStep: resumedStep)
+    display = ProgressDisplay(totalSteps: totalSteps, resumedStep: resumedStep ?? 0, style: style)
+  }
+
+  /// Seconds since the output was made.
+  public var elapsed: Double { (ContinuousClock.now - start) / .seconds(1) }
+
+  public func step(_ record: StepRecord) throws {
+    try metrics.append(record)
+    try events.append(record)
+    summary.add(record)
+    print(display.step(record, elapsed: elapsed))
+  }
+
+  public func router(_ record: RouterRecord) throws {
+    try metrics.append(record)
+    try events.append(record)
+    print(display.router(record))
+  }
+
+  public func evaluation(_ record: EvaluationRecord) throws {
+    try metrics.append(record)
+    try events.append(record)
+    summary.add(record)
+    print(display.evaluation(record))
+  }
+
+  /// Text on lines of its own: samples, where a checkpoint is.
+  public func note(_ text: String) { print(display.note(text)) }
+
+  /// Makes the files durable, before a checkpoint says that they reach so far.
+  public func synchronize() throws {
+    try metrics.synchronize()
+    try events.synchronize()
+  }
+
+  /// Draws the curve and says what came out.
+  public func finish(checkpoint: String?) throws {
+    try synchronize()
+    let curve = "\(folder)/curve.svg"
+    let history = try RunHistory(name: name, metrics: metrics.path)
+    try Disk().replace(curve, with: Array(Chart(runs: [history], title: name).svg.utf8))
+    print(display.close())
+    var files = [("curve", curve), ("metrics", metrics.path), ("TensorBoard", folder)]
+    if let checkpoint { files.append(("checkpoint", checkpoint)) }
+    print("\n" + summary.text(elapsed: elapsed, files: files))
+  }
+}

@@ -1,0 +1,263 @@
+// One optimiser step: forward and backward over micro-batches, reduction, clipping, update.
+
+import Kernels
+import Parallel
+import Tensors
+import Transformer
+
+/// Sequences of one forward pass and what each position predicts (−100 where nothing).
+public struct MicroBatch: Sendable {
+  public let batch: Batch
+  public let labels: [Int32]
+
+  public init(_ batch: Batch, labels: [Int32]) {
+    require(
+      labels.count == batch.tokens.count, "\(labels.count) labels, \(batch.tokens.count) tokens")
+    self.batch = batch
+    self.labels = labels
+  }
+}
+
+/// What a step showed, over the whole batch and all ranks.
+public struct StepResult: Sendable {
+  /// Mean negative log-probability of the labels, nats per token.
+  public var loss: Double
+  public var balance: Double
+  public var z: Double
+  /// Norm of the summed gradient, before clipping.
+  public var gradientNorm: Double
+  public var counts: BatchCounts
+  /// This rank's share of what its routers did, by expert layer.
+  public var routers: [RouterShare]
+  /// Seconds of each part of the step on this rank.
+  public var seconds: [(part: String, seconds: Double)]
+}
+
+/// What one expert layer's router did with one rank's tokens.
+public struct RouterShare: Sendable {
+  /// Sum over tokens of each expert's probability.
+  public var probabilities: [Double]
+  /// Shares of the layer's balance and z-loss.
+  public var balance: Double
+  public var z: Double
+}
+
+/// A loss or gradient that is not a number or infinite, found before it reached the weights.
+public struct NonFiniteError: AgreedError, CustomStringConvertible {
+  public let step: Int
+  public let what: String
+  /// Each guilty rank with the first parameter whose own gradient is not finite.
+  public let ranks: [String]
+  public var description: String {
+    "step \(step): the \(what) is not finite; weights keep their last values; "
+      + ranks.joined(separator: "; ")
+  }
+}
+
+/// Runs optimiser steps of a language model on one rank of a run.
+public final class Trainer {
+  public let model: LanguageModel
+  public let mesh: ProcessMesh
+  public let device: Device
+  public let optimizer: Optimizer
+  /// Bound of the gradient norm; 0 is none.
+  public var clip: Double
+
+  public init(
+    _ model: LanguageModel, mesh: ProcessMesh, device: Device, optimizer: Optimizer, clip: Double
+  ) {
+    self.model = model
+    self.mesh = mesh
+    self.device = device
+    self.optimizer = optimizer
+    self.clip = clip
+  }
+
+  /// Gradients of the whole batch's objective into the parameters, summed over ranks.
+  ///
+  /// Every rank gives equally many micro-batches; one may hold no sequence.
+  public func gradients(_ microBatches: [MicroBatch]) -> StepResult {
+    var clock = PhaseClock()
+    let counts = wholeCounts(microBatches, &clock)
+    var result = localGradients(microBatches, counts: counts, &clock)
+    model.parameters.reduceGradients(team: device.team)
+    clock.end("reduce")
+    let sums = mesh.world.sum([result.loss, result.balance, result.z])
+    (result.loss, result.balance, result.z) = (sums[0], sums[1], sums[2])
+    result.gradientNorm = model.parameters.gradientNorm(team: device.team)
+    clock.end("norm")
+    result.seconds = clock.phases
+    return result
+  }
+
+  /// One whole step. Throws `NonFiniteError` before the update if loss or gradient is not finite.
+  public func step(
+    _ microBatches: [MicroBatch], step: Int, learningRate: Double
+  ) throws -> StepResult {
+    var result = gradients(microBatches)
+    if !result.loss.isFinite || !result.gradientNorm.isFinite {
+      throw nonFinite(microBatches, step: step, result)
+    }
+    var clock = PhaseClock()
+    let scale = clip > 0 && result.gradientNorm > clip ? clip / result.gradientNorm : 1
+    optimizer.update(learningRate: learningRate, gradientScale: scale, team: device.team)
+    for (bias, counts) in zip(model.selectionBiases, result.counts.expertChoices) {
+      bias.update(counts: counts, rate: model.configuration.router.biasRate)
+    }
+    clock.end("update")
+    result.seconds += clock.phases
+    return result
+  }
+
+  /// Counts over all micro-batches and ranks. With one micro-batch the expert choices are left to
+  /// the forward pass that follows; with more, the `batch` and `pooled` balance losses need a
+  /// tape-free forward over all of them first.
+  private func wholeCounts(_ microBatches: [MicroBatch], _ clock: inout PhaseClock) -> BatchCounts?
+  {
+    guard microBatches.count != 1 else { return nil }
+    let router = model.configuration.router
+    let needsChoices = router.balanceCoefficient > 0 && router.balanceScope != .sequence
+    var counts = noCounts
+    for micro in microBatches {
+      if needsChoices {
+        let output = model.forward(micro.batch, on: Tape(device, recording: false))
+        counts = counts + model.counts(output, labels: micro.labels, micro.batch)
+      } else {
+        counts.labels += micro.labels.reduce(0) { $0 + ($1 == -100 ? 0 : 1) }
+        counts.tokens += micro.batch.realTokens
+        counts.sequences += micro.batch.sequences
+      }
+    }
+    let whole = counts.summed(over: mesh.world)
+    clock.end("count")
+    return whole
+  }
+
+  private var noCounts: BatchCounts {
+    BatchCounts(
+      labels: 0, tokens: 0, sequences: 0,
+      expertChoices: model.configuration.expertLayers.map { _ in
+        Array(repeating: 0, count: model.configuration.router.experts)
+      })
+  }
+
+  /// This rank's gradients and shares of the losses; nothing is summed over ranks but counts.
+  private func localGradients(
+    _ microBatches: [MicroBatch], counts given: BatchCounts?, _ clock: inout PhaseClock
+  ) -> StepResult {
+    model.parameters.clearGradients()
+    let layers = model.configuration.expertLayers.count
+    let experts = model.configuration.router.experts
+    var result = StepResult(
+      loss: 0, balance: 0, z: 0, gradientNorm: 0, counts: given ?? noCounts,
+      routers: Array(
+        repeating: RouterShare(
+          probabilities: Array(repeating: 0, count: experts), balance: 0, z: 0), count: layers),
+      seconds: [])
+    var seen = noCounts
+    for micro in microBatches {
+      let tape = Tape(device)
+      let output = model.forward(micro.batch, on: tape)
+      let logits = model.logits(output.hidden)
+      let own = model.counts(output, labels: micro.labels, micro.batch)
+      seen = seen + own
+      clock.end("forward")
+      let counts = given ?? own.summed(over: mesh.world)
+      clock.end("count")
+      let objective = model.objective(
+        output, labels: micro.labels, micro.batch, counts: counts, logits: logits)
+      result.loss += objective.tokenLoss
+      result.balance += objective.balance
+      result.z += objective.z
+      for (layer, routing) in output.routings.enumerated() {
+        result.routers[layer].probabilities = zip(
+          result.routers[layer].probabilities, routing.probabilities.value.columnSums(device)
+        ).map(+)
+        result.routers[layer].balance += objective.layerBalance[layer]
+        result.routers[layer].z += objective.layerZ[layer]
+      }
+      result.counts = counts
+      clock.end("forward")
+      tape.backward(from: [objective.total])
+      clock.end("backward")
+    }
+    // What was dispatched, whether or not the losses needed it beforehand.
+    if given != nil { result.counts.expertChoices = seen.summed(over: mesh.world).expertChoices }
+    return result
+  }
+
+  /// Runs the step once more without reduction, to find where the first bad number arose.
+  private func nonFinite(
+    _ microBatches: [MicroBatch], step: Int, _ result: StepResult
+  ) -> NonFiniteError {
+    var clock = PhaseClock()
+    let own = localGradients(
+      microBatches, counts: wholeCounts(microBatches, &clock), &clock)
+    for parameter in model.parameters.parameters { parameter.slot.zeroIfEmpty() }
+    var finding = ""
+    if !own.loss.isFinite { finding += "loss \(own.loss)" }
+    for parameter in model.parameters.parameters {
+      if let element = firstNonFinite(parameter.value.flat, team: device.team) {
+        finding += "\(finding.isEmpty ? "" : ", ")weight \(parameter.name)[\(element)]"
+        break
+      }
+    }
+    for parameter in model.parameters.parameters {
+      if let element = firstNonFinite(parameter.gradient.flat, team: device.team) {
+        finding += "\(finding.isEmpty ? "" : ", ")gradient of \(parameter.name)[\(element)]"
+        break
+      }
+    }
+    let findings = mesh.world.gather(finding)
+    return NonFiniteError(
+      step: step, what: result.loss.isFinite ? "gradient" : "loss",
+      ranks: findings.enumerated().filter { !$0.element.isEmpty }.map {
+        "rank \($0.offset) of \(findings.count): \($0.element)"
+      })
+  }
+}
+
+extension BatchCounts {
+  static func + (a: BatchCounts, b: BatchCounts) -> BatchCounts {
+    BatchCounts(
+      labels: a.labels + b.labels, tokens: a.tokens + b.tokens,
+      sequences: a.sequences + b.sequences,
+      expertChoices: zip(a.expertChoices, b.expertChoices).map { zip($0, $1).map(+) })
+  }
+
+  /// The sum over ranks of everything, in one collective.
+  func summed(over ranks: Communicator) -> BatchCounts {
+    var sums = ranks.sum([labels, tokens, sequences] + expertChoices.joined())[...]
+    func next() -> Int { sums.removeFirst() }
+    return BatchCounts(
+      labels: next(), tokens: next(), sequences: next(),
+      expertChoices: expertChoices.map { $0.map { _ in next() } })
+  }
+}
+
+extension Tensor {
+  /// Sum of each column.
+  func columnSums(_ device: Device) -> [Double] {
+    let sums = device.tensor([1, columns])
+    sumRows(matrix, into: sums.matrix, accumulate: false, team: device.team)
+    return sums.elements
+  }
+}
+
+/// Seconds between calls, added up by name.
+struct PhaseClock {
+  private(set) var phases: [(part: String, seconds: Double)] = []
+  private var last = ContinuousClock.now
+
+  /// Ends the phase that runs since the last call.
+  mutating func end(_ part: String) {
+    let now = ContinuousClock.now
+    let took = (now - last) / .seconds(1)
+    last = now
+    if let known = phases.firstIndex(where: { $0.part == part }) {
+      phases[known].seconds += took
+    } else {
+      phases.append((part, took))
+    }
+  }
+}

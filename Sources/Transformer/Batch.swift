@@ -1,0 +1,32 @@
+// The tokens of one forward pass.
+
+import Kernels
+
+/// Sequences of equal length, padded where they are shorter.
+public struct Batch: Sendable {
+  /// Sequence after sequence, `sequences · length` tokens.
+  public let tokens: [Int32]
+  public let sequences: Int
+  public let length: Int
+  /// Place of each token in its own sequence, for the rotary embedding.
+  public var positions: [Int32]
+  /// First key that each token may see, counted from its sequence's start; nil is 0 throughout.
+  public var firstKey: [Int32]?
+  /// Which tokens are real: padding takes no part in the router's losses and counts. Nil is all.
+  public var mask: [Bool]?
+
+  public init(tokens: [Int32], sequences: Int, mask: [Bool]? = nil) {
+    require(
+      sequences > 0 && tokens.count % sequences == 0,
+      "\(tokens.count) tokens in \(sequences) sequences")
+    self.tokens = tokens
+    self.sequences = sequences
+    let length = tokens.count / sequences
+    self.length = length
+    self.mask = mask
+    positions = (0..<tokens.count).map { Int32($0 % length) }
+  }
+
+  /// Tokens that are not padding.
+  public var realTokens: Int { mask?.reduce(0) { $0 + ($1 ? 1 : 0) } ?? tokens.count }
+}

@@ -1,0 +1,149 @@
+// The training objective: token loss, balance loss, z-loss, each a sum over what this rank holds.
+
+import Kernels
+import Parallel
+import Tensors
+
+/// Counts over the whole batch of one optimiser step: all ranks, all micro-batches.
+///
+/// Every term is a local sum divided by these, so that the sum over ranks is the objective.
+public struct BatchCounts: Sendable, Equatable {
+  /// Labels that are not ignored.
+  public var labels: Int
+  /// Tokens that are not padding.
+  public var tokens: Int
+  public var sequences: Int
+  /// Choices of unmasked tokens by expert layer and expert: [layers][E].
+  public var expertChoices: [[Int]]
+
+  public init(labels: Int, tokens: Int, sequences: Int, expertChoices: [[Int]]) {
+    self.labels = labels
+    self.tokens = tokens
+    self.sequences = sequences
+    self.expertChoices = expertChoices
+  }
+}
+
+/// The terms of the objective on the tape, and their values.
+public struct Objective {
+  /// What backward starts from: token + balance · coefficient + z · coefficient.
+  public let total: Variable
+  /// This rank's share of the mean negative log-probability of the labels, in nats.
+  public let tokenLoss: Double
+  /// This rank's share of the balance loss, before its coefficient; 1 (pooled: k) is balance.
+  public let balance: Double
+  /// This rank's share of the z-loss, before its coefficient.
+  public let z: Double
+  /// The same by expert layer: their means are `balance` and `z`.
+  public let layerBalance: [Double]
+  public let layerZ: [Double]
+}
+
+extension LanguageModel {
+  /// This rank's part of the objective for one micro-batch.
+  ///
+  /// `labels[t]` is the token that position t predicts, −100 where there is none. `logits` may
+  /// be looked at before (they are overwritten in backward).
+  public func objective(
+    _ output: Output, labels: [Int32], _ batch: Batch, counts: BatchCounts,
+    logits given: Variable? = nil
+  ) -> Objective {
+    let logProbabilities = tokenLogProbabilities(given ?? logits(output.hidden), labels: labels)
+    let token = scaledSum(logProbabilities, factor: -1 / Double(max(counts.labels, 1)))
+    let router = configuration.router
+    var terms: [(weight: Double, term: Variable)] = [(1, token)]
+    let balance = balanceTerms(output.routings, batch, counts)
+    if router.balanceCoefficient > 0 { terms += balance.map { (router.balanceCoefficient, $0) } }
+    let z = zTerms(output.routings, batch, counts)
+    if router.zCoefficient > 0 { terms += z.map { (router.zCoefficient, $0) } }
+    let layers = Double(max(output.routings.count, 1))
+    return Objective(
+      total: weightedSum(terms), tokenLoss: token.value.scalar,
+      balance: balance.reduce(0) { $0 + $1.value.scalar },
+      z: z.reduce(0) { $0 + $1.value.scalar },
+      layerBalance: balance.map { layers * $0.value.scalar },
+      layerZ: z.map { layers * $0.value.scalar })
+  }
+
+  /// balance = E / (k · T²) · Σ_e (Σ_t p_te) · c_e for each layer, divided by the number of layers.
+  ///
+  /// The probabilities are this rank's; the counts c and T are global, or of the token's sequence.
+  private func balanceTerms(
+    _ routings: [Routing], _ batch: Batch, _ counts: BatchCounts
+  ) -> [Variable] {
+    let router = configuration.router
+    let experts = Double(router.experts)
+    let layers = Double(routings.count)
+    let pooledCounts = (0..<router.experts).map { expert in
+      counts.expertChoices.reduce(0) { $0 + $1[expert] }
+    }
+    return routings.enumerated().map { layer, routing in
+      // The factor of p_te: the same for all tokens of a sequence.
+      let factors: [[Double]]
+      switch router.balanceScope {
+      case .batch:
+        let chosen = counts.expertChoices[layer]
+        // k · T is the number of choices, so that k may vary from token to token.
+        let norm = Double(chosen.reduce(0, +)) * Double(counts.tokens)
+        factors = [chosen.map { experts * Double($0) / max(norm, 1) / layers }]
+      case .pooled:
+        let tokens = layers * Double(counts.tokens)
+        factors = [pooledCounts.map { experts * Double($0) / max(tokens * tokens, 1) }]
+      case .sequence:
+        let real = batch.realTokensBySequence
+        factors = zip(routing.counts(batch), real).map { chosen, tokens in
+          let norm = Double(chosen.reduce(0, +)) * Double(tokens)
+          return chosen.map {
+            experts * Double($0) / max(norm, 1) / layers / Double(max(counts.sequences, 1))
+          }
+        }
+      }
+      var weights: [Double] = []
+      weights.reserveCapacity(batch.tokens.count * router.experts)
+      let none = [Double](repeating: 0, count: router.experts)
+      for token in 0..<batch.tokens.count {
+        let isReal = batch.mask?[token] ?? true
+        weights += isReal ? factors[factors.count == 1 ? 0 : token / batch.length] : none
+      }
+      let device = routing.probabilities.tape.device
+      return weightedTotal(
+        routing.probabilities, weights: device.tensor(routing.probabilities.shape, weights))
+    }
+  }
+
+  /// mean_t (logsumexp_e logits)² for each layer, divided by the number of layers.
+  private func zTerms(
+    _ routings: [Routing], _ batch: Batch, _ counts: BatchCounts
+  ) -> [Variable] {
+    let weight = 1 / Double(max(counts.tokens, 1)) / Double(routings.count)
+    return routings.map { routing in
+      let logSum = logSumExp(routing.logits)
+      let weights = (0..<batch.tokens.count).map { batch.mask?[$0] ?? true ? weight : 0 }
+      let device = logSum.tape.device
+      return weightedTotal(
+        multiplied(logSum, logSum), weights: device.tensor(logSum.shape, weights))
+    }
+  }
+
+  /// Counts of this rank's micro-batch; summed over micro-batches and ranks they are `BatchCounts`.
+  public func counts(_ output: Output, labels: [Int32], _ batch: Batch) -> BatchCounts {
+    BatchCounts(
+      labels: labels.reduce(0) { $0 + ($1 == -100 ? 0 : 1) }, tokens: batch.realTokens,
+      sequences: batch.sequences,
+      expertChoices: output.routings.map { routing in
+        routing.counts(batch).reduce(Array(repeating: 0, count: configuration.router.experts)) {
+          zip($0, $1).map(+)
+        }
+      })
+  }
+}
+
+extension Batch {
+  /// Tokens of each sequence that are not padding.
+  var realTokensBySequence: [Int] {
+    guard let mask else { return Array(repeating: length, count: sequences) }
+    return (0..<sequences).map { sequence in
+      mask[sequence * length..<(sequence + 1) * length].reduce(0) { $0 + ($1 ? 1 : 0) }
+    }
+  }
+}

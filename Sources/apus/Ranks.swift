@@ -1,0 +1,63 @@
+// How a command becomes ranks: mpirun's processes, threads of this process, or one rank.
+
+import ArgumentParser
+import Foundation
+import Kernels
+import Parallel
+import Training
+
+/// Options of every command that can run on several ranks.
+struct RankOptions: ParsableArguments {
+  @Option(
+    help: "Run this many ranks as threads of one process, for debugging (instead of mpirun).")
+  var ranksInProcess: Int?
+
+  func validate() throws {
+    if let ranksInProcess, !(1...256).contains(ranksInProcess) {
+      throw ValidationError("--ranks-in-process is \(ranksInProcess); accepted: 1 to 256")
+    }
+    if ranksInProcess != nil && MPIEnvironment.isLaunched {
+      throw ValidationError("--ranks-in-process is for one process; mpirun started several")
+    }
+  }
+
+  /// Runs `body` on every rank; ends the process, on every rank, if it throws.
+  func run(_ body: @escaping @Sendable (Communicator) throws -> Void) throws {
+    if let ranksInProcess {
+      do {
+        _ = try InProcessRanks.run(ranksInProcess, body)
+      } catch let error as RankError where error.error is AgreedError {
+        throw error.error
+      } catch let error as RankError where error.error is QuietExit {
+        throw error.error
+      }
+      return
+    }
+    let world = MPIEnvironment.start()
+    do {
+      try body(world)
+    } catch let quiet as QuietExit {
+      MPIEnvironment.finish()
+      throw quiet
+    } catch {
+      guard MPIEnvironment.isLaunched else { throw error }
+      world.end(after: error, code: Failure(error).status)
+    }
+  }
+}
+
+extension RankOptions {
+  /// Threads for each rank: `wanted`, or the machine's cores shared by the ranks on it.
+  static func threads(_ wanted: Int, world: Communicator, inProcess: Int?) -> Int {
+    if wanted > 0 { return wanted }
+    let onThisMachine =
+      inProcess
+      ?? ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) } ?? 1
+    return max(1, ProcessInfo.processInfo.activeProcessorCount / max(onThisMachine, 1))
+  }
+}
+
+/// Prints a line at once, without buffering.
+func say(_ text: String, terminator: String = "\n") {
+  FileHandle.standardOutput.write(Data((text + terminator).utf8))
+}
