@@ -20,6 +20,21 @@ COLUMNS = [
 IMPORT_MB = 527
 
 
+# What `apus benchmark --json` calls the same things.
+OURS = {
+    "tokens_per_second": "tokens_per_s", "milliseconds": "ms_median",
+    "product_gflops": "ref_matmul_gflops", "peak_megabytes": "peak_rss_mb"}
+
+
+def read(line):
+    """A run by PyTorch's names; Apus counts ranks from 1 and says the memory of its largest."""
+    run = json.loads(line)
+    if run["impl"] != "apus":
+        return run
+    ranks = run.pop("ranks")
+    return {OURS.get(k, k): v for k, v in run.items()} | {"ddp": ranks if ranks > 1 else 0}
+
+
 def kernels(run):
     if run["impl"] == "apus":
         return ""
@@ -119,7 +134,7 @@ def main():
     parser.add_argument("runs", type=pathlib.Path)
     parser.add_argument("--csv", type=pathlib.Path, help="writes every run, one a row")
     arguments = parser.parse_args()
-    runs = [json.loads(line) for line in arguments.runs.read_text().splitlines()]
+    runs = [read(line) for line in arguments.runs.read_text().splitlines()]
     if not runs:
         parser.error(f"{arguments.runs} holds no run")
     if arguments.csv:

@@ -7,9 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# The command measured: it takes --preset, --threads, --seconds and --json FILE, and appends to FILE one line
-# {"preset", "impl": "apus", "threads", "ddp": ranks or 0, "tokens_per_s", "ms_median", "gflops",
-#  "ref_matmul_gflops", "peak_rss_mb" (sum over ranks)}.
+# The command measured: prints one JSON object, whose names peers.py knows.
 ours=".build/release/apus benchmark"
 ranks="mpirun -n 2 --bind-to core"
 
@@ -75,10 +73,20 @@ measure() { # measure LABEL COMMAND…
   left=$((($(date +%s) - started) * (total - done_runs) / done_runs))
   rate="no figure"
   if [ "$(wc -l <"$lines")" -gt "$before" ]; then
-    rate=$(tail -1 "$lines" | sed 's/.*"tokens_per_s": *\([0-9]*\).*/\1 tokens\/s/')
+    rate=$(tail -1 "$lines" | sed 's/.*"tokens_per_s[a-z]*": *\([0-9]*\).*/\1 tokens\/s/')
   fi
   printf '[%d/%d, %d:%02d left] %-34s %s\n' \
     "$done_runs" "$total" $((left / 60)) $((left % 60)) "$label" "$rate"
+}
+
+apus() { # apus PRESET THREADS LAUNCHER…
+  preset=$1 threads=$2
+  shift 2
+  case $preset in a) pace=20 ;; b) pace=5 ;; *) pace=2 ;; esac
+  "$@" $ours "configs/bench-$preset.yaml" --set run.threads="$threads" \
+    --steps $((seconds * pace)) --json >"$results/ours.json" || return 1
+  printf '{"preset": "%s", "impl": "apus", ' "$preset" >>"$lines"
+  sed 's/^{//' "$results/ours.json" >>"$lines"
 }
 
 torch() { # torch PRESET IMPL PRELOAD EXTRA…
@@ -90,10 +98,8 @@ torch() { # torch PRESET IMPL PRELOAD EXTRA…
 
 for round in $(seq "$rounds"); do
   for preset in $presets; do
-    measure "$round $preset apus, 2 threads" \
-      $ours --preset "$preset" --threads 2 --seconds "$seconds" --json "$lines"
-    measure "$round $preset apus, 2 ranks" \
-      $ranks $ours --preset "$preset" --threads 1 --seconds "$seconds" --json "$lines"
+    measure "$round $preset apus, 2 threads" apus "$preset" 2 env
+    measure "$round $preset apus, 2 ranks" apus "$preset" 1 $ranks
     for impl in $impls; do
       measure "$round $preset $impl, 2 threads" torch "$preset" "$impl" "" --threads 2
       measure "$round $preset $impl, 2 threads, AVX-512" torch "$preset" "$impl" "$preload" --threads 2
