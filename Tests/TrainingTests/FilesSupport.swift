@@ -10,7 +10,10 @@ final class ScratchFolder: Sendable {
   let path: String
 
   init() {
-    path = NSTemporaryDirectory() + "/apus-files-\(UUID().uuidString)"
+    // In memory where there is such a place: thousands of small saves are synced here.
+    let shared = "/dev/shm"
+    let parent = access(shared, W_OK) == 0 ? shared : NSTemporaryDirectory()
+    path = "\(parent)/apus-files-\(UUID().uuidString)"
     try! FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 
