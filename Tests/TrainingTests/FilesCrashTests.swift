@@ -171,7 +171,7 @@ enum SaveCase: String, CaseIterable, Sendable {
       // Only root may mount; the full device above has shown the error.
       return #expect(errno == EPERM || errno == EACCES || errno == ENODEV)
     }
-    defer { umount2(scratch.path, Int32(MNT_DETACH.rawValue)) }
+    defer { umount2(scratch.path, Int32(MNT_DETACH)) }
     let store = try CheckpointStore(folder: scratch.path, run: "run")
     let made = MadeUpTensors(seed: 4, sizes: [200, 300])
     var step = 0
