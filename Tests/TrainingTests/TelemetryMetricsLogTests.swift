@@ -83,6 +83,28 @@ import Training
     #expect((layers[1]["probabilities"] as? [Any])?[4] is NSNull)
   }
 
+  @Test func `names of any kind are quoted`() throws {
+    var record = TelemetrySample.step(1)
+    let name = "all \"to\" all \\ é\n"
+    record.collectives = [CollectiveUse(name, calls: 1, bytes: 2)]
+    let moved = try object(MetricsLine.text(record))["collectives"] as? [String: [String: Int]]
+    #expect(moved == [name: ["calls": 1, "bytes": 2]])
+  }
+
+  @Test func `the strict parser accepts every line`() throws {
+    var bad = TelemetrySample.router(3)
+    bad.layers[0].z = .nan
+    let lines = [
+      MetricsLine.text(TelemetrySample.step(1)), MetricsLine.text(TelemetrySample.evaluation(1)),
+      MetricsLine.text(TelemetrySample.router(1)), MetricsLine.text(bad),
+    ]
+    for line in lines {
+      let json = try JSON(parsing: Array(line.utf8), source: "line")
+      #expect(json.compact.utf8.count > 100)
+      #expect(json["kind"]?.asString != nil)
+    }
+  }
+
   @Test func `a value that is not known is left out`() throws {
     var record = TelemetrySample.step(3)
     record.losses = LossTerms(perToken: 2.5)

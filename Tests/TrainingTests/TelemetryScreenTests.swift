@@ -102,6 +102,12 @@ import Training
     #expect(display.note("done") == "done\n")
   }
 
+  @Test func `text of a model cannot command the terminal`() {
+    var display = ProgressDisplay(totalSteps: 10, style: lines())
+    #expect(
+      display.note("a\u{1B}[2Jb\r\u{9B}c\td\u{7F}\ne é") == "a?[2Jb??c\td?\ne é\n")
+  }
+
   @Test func `live lines stay on the screen every n steps and at the end`() {
     var display = ProgressDisplay(totalSteps: 20, style: live(every: 10))
     let shown = (1...20).map {
@@ -251,8 +257,8 @@ import Training
     #expect(rows[3] == "speed          16.4k tokens/s, 71.4% of product peak")
     // 75 s of steps in 90 s.
     #expect(
-      rows[4] == "time           data 0.8%, forward 25.0%, backward 45.8%, reduce 5.0%, "
-        + "update 4.2%, other 2.5%, between steps 16.7%")
+      rows[4] == "time           data 1%, forward 25%, backward 46%, reduce 5%, "
+        + "update 4%, other 3%, between steps 17%")
     #expect(rows[5] == "moved a step   exchange 8.40 MB, all_gather 8.40 MB")
     #expect(rows[6] == "curve          runs/toy/curve.svg")
     #expect(rows.count == 8)

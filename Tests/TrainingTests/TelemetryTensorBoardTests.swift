@@ -117,11 +117,11 @@ private struct Fields {
     let name = try #require(try files(folder).first)
     #expect(name.hasPrefix("board/events.out.tfevents."))
     let events = try records(try folder.bytes(name))
-    #expect(events.count == 2)
+    #expect(events.count == 3)
     #expect(events[0].text(3) == "brain.Event:2")
-    #expect(events[1].integers[2] == 9)
-    #expect(abs(events[1].doubles[1]! - Date().timeIntervalSince1970) < 60)
-    let values = Fields(events[1].blocks[5]![0]).blocks[1]!.map(Fields.init)
+    #expect(events[2].integers[2] == 9)
+    #expect(abs(events[2].doubles[1]! - Date().timeIntervalSince1970) < 60)
+    let values = Fields(events[2].blocks[5]![0]).blocks[1]!.map(Fields.init)
     let scalars = Dictionary(
       uniqueKeysWithValues: values.map { ($0.text(1)!, $0.floats[2]!) })
     let record = TelemetrySample.step(9)
@@ -136,7 +136,7 @@ private struct Fields {
     let log = try TensorBoardLog(folder: "\(folder.path)/board")
     try log.append(TelemetrySample.router(10))
     let events = try records(try folder.bytes(try files(folder)[0]))
-    let values = Fields(events[1].blocks[5]![0]).blocks[1]!.map(Fields.init)
+    let values = Fields(events[2].blocks[5]![0]).blocks[1]!.map(Fields.init)
     let load = try #require(values.first { $0.text(1) == "router/layer_1/load" })
     let histogram = Fields(load.blocks[5]![0])
     #expect(histogram.packed(7) == [2048, 512, 1024, 256, 1536, 700, 0, 2116])
@@ -148,17 +148,51 @@ private struct Fields {
     #expect(histogram.doubles[4] == 27784)
   }
 
-  @Test func `a resumed run starts a later file that takes the later steps back`() throws {
+  @Test func `a resumed run takes later steps out of earlier files and starts another`() throws {
     let folder = try TelemetryFolder()
     let first = try TensorBoardLog(folder: "\(folder.path)/board")
-    try first.append(TelemetrySample.step(1))
+    for step in 38...43 { try first.append(TelemetrySample.step(step)) }
     let second = try TensorBoardLog(folder: "\(folder.path)/board", resumedStep: 40)
     #expect(first.path < second.path)
     let names = try files(folder)
     #expect(names.count == 2)
+    let kept = try records(try folder.bytes(names[0]))
+    #expect(kept.map { $0.integers[2] } == [0, 1, 38, 39, 40])
     let events = try records(try folder.bytes(names[1]))
-    #expect(events[1].integers[2] == 41)
+    #expect(events.map { $0.integers[2] } == [0, 41])
+    // The start of a session.
     #expect(Fields(events[1].blocks[7]![0]).integers[1] == 1)
+    // Back before all of it: both files keep their version alone.
+    _ = try TensorBoardLog(folder: "\(folder.path)/board", resumedStep: 0)
+    for name in names {
+      let left = try records(try folder.bytes(name))
+      #expect(left.map { $0.text(3) } == ["brain.Event:2"])
+    }
+  }
+
+  @Test(arguments: [1, 5, 11, 12, 13, 40, 300])
+  func `a torn last event is cut off`(missing: Int) throws {
+    let folder = try TelemetryFolder()
+    let log = try TensorBoardLog(folder: "\(folder.path)/board")
+    for step in 1...3 { try log.append(TelemetrySample.step(step)) }
+    let whole = try folder.bytes(try files(folder)[0])
+    try Data(whole.dropLast(missing)).write(to: URL(fileURLWithPath: log.path))
+    try EventFileTrim(after: 3).apply(to: "\(folder.path)/board")
+    let left = try records(try folder.bytes(try files(folder)[0]))
+    #expect(left.map { $0.integers[2] } == [0, 1, 1, 2])
+  }
+
+  @Test func `what another program wrote is left as it is`() throws {
+    let folder = try TelemetryFolder()
+    var message = ProtocolMessage()
+    message.add(2, integer: 900)
+    let foreign = EventFile.record(message.bytes + [UInt8](repeating: 0, count: 30), checksum)
+    let name = "events.out.tfevents.1.other"
+    try Data(foreign).write(to: URL(fileURLWithPath: "\(folder.path)/\(name)"))
+    try folder.write("notes", to: "notes.txt")
+    try EventFileTrim(after: 3).apply(to: folder.path)
+    #expect(try folder.bytes(name) == foreign)
+    #expect(try folder.text("notes.txt") == "notes")
   }
 
   @Test func `numbers of any size keep their bytes`() {

@@ -6,10 +6,12 @@
 /// stays one, and its name and kind go into the member `not_finite`: `{"loss": "nan"}`. A member
 /// whose value is not known (nil) is left out. Everything that differs from run to run by its nature
 /// (seconds, rates) stands in the last member, `time`: what comes before is reproducible.
+///
+/// Writes text at once instead of a tree of `JSON` values: it runs once a step.
 public struct MetricsLine {
-  private var members: [(String, JSON)] = []
-  private var notFinite: [(String, JSON)] = []
-  private var timeMembers: [(String, JSON)] = []
+  private var text = ""
+  private var times = ""
+  private var notFinite = ""
   /// Names of the groups that are open, for `not_finite`.
   private var path = ""
 
@@ -21,82 +23,82 @@ public struct MetricsLine {
     line.add("kind", type(of: record).kind)
     line.add("step", record.step)
     record.write(to: &line)
-    return line.json.compact
+    if !line.notFinite.isEmpty { line.member("not_finite", "{" + line.notFinite + "}") }
+    if !line.times.isEmpty { line.member("time", "{" + line.times + "}") }
+    return "{" + line.text + "}"
   }
 
-  public mutating func add(_ name: String, _ value: Int) {
-    members.append((name, .integer(Int64(value))))
-  }
+  public mutating func add(_ name: String, _ value: Int) { member(name, String(value)) }
 
   public mutating func add(_ name: String, _ value: String) {
-    members.append((name, .string(value)))
+    member(name, MetricsLine.quoted(value))
   }
 
   public mutating func add(_ name: String, _ value: Double?) {
     guard let value else { return }
-    members.append((name, number(value, named: name)))
+    member(name, number(value, named: name))
   }
 
   public mutating func add(_ name: String, _ values: [Int]) {
-    members.append((name, .array(values.map { .integer(Int64($0)) })))
+    member(name, "[" + values.map(String.init).joined(separator: ",") + "]")
   }
 
   public mutating func add(_ name: String, _ values: [Double]) {
-    var elements: [JSON] = []
-    elements.reserveCapacity(values.count)
-    for (index, value) in values.enumerated() {
-      elements.append(number(value, named: "\(name).\(index)"))
-    }
-    members.append((name, .array(elements)))
+    let numbers = values.indices.map { number(values[$0], named: "\(name).\($0)") }
+    member(name, "[" + numbers.joined(separator: ",") + "]")
   }
 
   /// A member that is an object.
   public mutating func group(_ name: String, _ fill: (inout MetricsLine) -> Void) {
-    members.append((name, .object(nested(name, fill))))
+    let inside = nested(name, fill)
+    member(name, inside)
   }
 
   /// A member that is a list of objects.
   public mutating func list<Item>(
     _ name: String, _ items: [Item], _ fill: (Item, inout MetricsLine) -> Void
   ) {
-    var elements: [JSON] = []
-    for (index, item) in items.enumerated() {
-      elements.append(.object(nested("\(name).\(index)") { fill(item, &$0) }))
+    let objects = items.indices.map { place in
+      nested("\(name).\(place)") { fill(items[place], &$0) }
     }
-    members.append((name, .array(elements)))
+    member(name, "[" + objects.joined(separator: ",") + "]")
   }
 
   /// Seconds and rates: the member `time`, the line's last.
   public mutating func times(_ fill: (inout MetricsLine) -> Void) {
-    let outer = members
-    members = []
-    path += "time."
-    fill(&self)
-    path.removeLast(5)
-    timeMembers += members
-    members = outer
+    let inside = nested("time", fill).dropFirst().dropLast()
+    times += times.isEmpty ? inside : "," + inside
   }
 
-  private mutating func nested(_ name: String, _ fill: (inout MetricsLine) -> Void) -> JSONObject {
-    let outer = (members, path)
-    members = []
+  private mutating func nested(_ name: String, _ fill: (inout MetricsLine) -> Void) -> String {
+    let outer = (text, path)
+    text = ""
     path += name + "."
     fill(&self)
-    defer { (members, path) = outer }
-    return JSONObject(members)
+    defer { (text, path) = outer }
+    return "{" + text + "}"
   }
 
-  private mutating func number(_ value: Double, named name: @autoclosure () -> String) -> JSON {
-    if value.isFinite { return .number(value) }
+  private mutating func member(_ name: String, _ value: String) {
+    if !text.isEmpty { text += "," }
+    text += MetricsLine.quoted(name)
+    text += ":"
+    text += value
+  }
+
+  private mutating func number(_ value: Double, named name: @autoclosure () -> String) -> String {
+    // The shortest decimal that reads back to the same bits.
+    if value.isFinite { return value.description }
     let word = value.isNaN ? "nan" : value > 0 ? "inf" : "-inf"
-    notFinite.append((path + name(), .string(word)))
-    return .null
+    if !notFinite.isEmpty { notFinite += "," }
+    notFinite += MetricsLine.quoted(path + name()) + ":\"" + word + "\""
+    return "null"
   }
 
-  private var json: JSON {
-    var all = members
-    if !notFinite.isEmpty { all.append(("not_finite", .object(JSONObject(notFinite)))) }
-    if !timeMembers.isEmpty { all.append(("time", .object(JSONObject(timeMembers)))) }
-    return .object(JSONObject(all))
+  private static func quoted(_ text: String) -> String {
+    let isPlain = text.utf8.allSatisfy {
+      $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+    }
+    return isPlain ? "\"" + text + "\"" : JSON.string(text).compact
   }
 }

@@ -13,7 +13,7 @@ package struct ChartAxis: Sendable {
   package let scale: ChartPanel.Scale
   package let ticks: [Tick]
 
-  /// About `count` ticks; `widens` lets the range grow to the next ticks.
+  /// About `count` ticks; `widens` gives lines some room: to the next tick when it is near.
   package init(
     covering given: ClosedRange<Double>, scale: ChartPanel.Scale, ticks count: Int, widens: Bool
   ) {
@@ -46,14 +46,18 @@ package struct ChartAxis: Sendable {
       (low, high) = (low - margin, high + margin)
     }
     let step = roundStep((high - low) / Double(max(count, 1)))
-    // A sliver beyond a tick does not ask for another.
-    let tolerance = step * 0.05
     if widens {
-      low = floor((low + tolerance) / step) * step
-      high = ceil((high - tolerance) / step) * step
+      // A line may lie on zero, not beyond it where no value is.
+      let below = floor(low / step + 1e-9) * step
+      let above = ceil(high / step - 1e-9) * step
+      let margin = (high - low) * 0.05
+      let start = low - below < 0.4 * step ? below : low - margin
+      let end = above - high < 0.4 * step ? above : high + margin
+      (low, high) = (low >= 0 ? max(start, 0) : start, high <= 0 ? min(end, 0) : end)
     }
-    let first = Int(ceil((low - tolerance * 0.01) / step))
-    let last = Int(floor((high + tolerance * 0.01) / step))
+    let tolerance = step * 1e-6
+    let first = Int(ceil((low - tolerance) / step))
+    let last = Int(floor((high + tolerance) / step))
     guard first <= last else { return (low...high, []) }
     let ticks = (first...last).map { index in
       Tick(value: Double(index) * step, label: label(Double(index) * step, step: step))
@@ -84,11 +88,11 @@ package struct ChartAxis: Sendable {
     return (low...high, inside.map { Tick(value: $0, label: label($0, step: $0)) })
   }
 
-  /// The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `width`.
+  /// The smallest of 1, 2, 2.5, 5 times a power of ten that is at least nine tenths of `width`.
   package static func roundStep(_ width: Double) -> Double {
     let power = pow(10, floor(log10(width)))
     let factors = [1, 2, 2.5, 5, 10]
-    return power * (factors.first { $0 * power >= width * 0.999 } ?? 10)
+    return power * (factors.first { $0 * power >= width * 0.9 } ?? 10)
   }
 
   /// Just the digits that tell ticks apart.
@@ -99,19 +103,27 @@ package struct ChartAxis: Sendable {
       let unit = size >= 1e6 && step >= 1e4 ? (1e6, "M") : (1e3, "k")
       return trimmed(Figure.fixed(value / unit.0, 2)) + unit.1
     }
-    if step < 1e-3 {
-      let exponent = Int(floor(log10(size) + 1e-9))
-      return trimmed(Figure.fixed(value / pow(10, Double(exponent)), 2)) + "e\(exponent)"
+    if step < 1e-3 { return scientific(value) }
+    // As many digits as the step has, so that all labels of an axis have the same.
+    let digits = (0...6).first { digits in
+      let scaled = step * pow(10, Double(digits))
+      return abs(scaled - scaled.rounded()) < 1e-6 * scaled
     }
-    let digits = max(0, Int(ceil(-log10(step) - 1e-9)))
-    return trimmed(Figure.fixed(value, digits + 1), keeping: digits)
+    return Figure.fixed(value, digits ?? 6)
   }
 
-  /// Without zeros at the end beyond `keeping` digits after the point.
-  private static func trimmed(_ text: String, keeping: Int = 0) -> String {
+  /// As short as it goes: `3e-4`, `2.5e-12`.
+  package static func scientific(_ value: Double) -> String {
+    let parts = Figure.scientific(value, 2).split(separator: "e")
+    guard parts.count == 2, let exponent = Int(parts[1]) else { return Figure.fixed(value, 0) }
+    return trimmed(String(parts[0])) + "e\(exponent)"
+  }
+
+  /// Without zeros at the end.
+  private static func trimmed(_ text: String) -> String {
     guard let point = text.firstIndex(of: ".") else { return text }
     var digits = text[text.index(after: point)...]
-    while digits.last == "0", digits.count > keeping { digits.removeLast() }
+    while digits.last == "0" { digits.removeLast() }
     return digits.isEmpty ? String(text[..<point]) : "\(text[..<point]).\(digits)"
   }
 }

@@ -11,9 +11,9 @@ struct ChartDrawing {
   private static let numbers = 46.0
   private static let ends = 54.0
   private static let largeHeight = 340.0
-  private static let smallHeight = 120.0
+  private static let smallHeight = 132.0
   /// From a panel's lower edge to the next one's title.
-  private static let foot = 62.0
+  private static let foot = 68.0
 
   init(_ chart: Chart) { self.chart = chart }
 
@@ -27,7 +27,7 @@ struct ChartDrawing {
     }
     y += 26
     body += legend(&y)
-    y += 34
+    y += 46
 
     let left = Self.margin + Self.numbers
     let inner = Self.width - left - Self.margin - Self.ends

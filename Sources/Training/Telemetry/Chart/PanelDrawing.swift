@@ -17,7 +17,7 @@ struct PanelDrawing {
     self.frame = frame
     vertical = ChartAxis(
       covering: panel.range ?? PanelDrawing.range(panel), scale: panel.scale,
-      ticks: max(2, Int(frame.height / 48)), widens: panel.range == nil)
+      ticks: max(3, Int(frame.height / 45)), widens: panel.range == nil)
   }
 
   /// `identifier` names the clipping path within the file.
@@ -37,7 +37,7 @@ struct PanelDrawing {
       panel.series.filter { $0.stroke == .faint } + panel.series.filter { $0.stroke != .faint }
     for series in sorted { body += line(series) }
     body += "</g>\n"
-    body += lastValues()
+    body += cutNote() + lastValues()
     return body + "</g>\n"
   }
 
@@ -67,6 +67,19 @@ struct PanelDrawing {
     body += SVG.text(
       label, x: frame.x + frame.width / 2, y: bottom + 36, classes: "tick middle")
     return body
+  }
+
+  /// Says where the lines come from when their start is above the panel.
+  private func cutNote() -> String {
+    let top = vertical.range.upperBound
+    let lines = panel.series.filter { $0.stroke != .faint }.map { $0.points.filter(isShown) }
+    let cut = lines.filter { ($0.first?.y ?? top) > top }
+    guard let highest = cut.compactMap(\.first).max(by: { $0.y < $1.y }) else { return "" }
+    let text = "↑ from \(PanelDrawing.value(highest.y)) at \(label) \(Figure.fixed(highest.x, 0))"
+    // Right of where the last of them comes in.
+    let entries = cut.compactMap { line in line.first { $0.y <= top } }
+    let entry = entries.map { place($0).x }.max() ?? frame.x
+    return SVG.text(text, x: entry + 14, y: frame.y + 10, classes: "tick")
   }
 
   private func area(_ band: ChartBand) -> String {
@@ -134,7 +147,7 @@ struct PanelDrawing {
     return result
   }
 
-  /// What each line ends at, right of the frame, moved apart where they would overlap.
+  /// What each line ends at, right of the frame, moved apart where two would overlap.
   private func lastValues() -> String {
     let drawn = panel.series.filter { $0.stroke != .faint }
     guard !drawn.isEmpty, drawn.count <= 8 else { return "" }
@@ -144,21 +157,29 @@ struct PanelDrawing {
       let y = min(max(place(last).y, frame.y), frame.y + frame.height)
       labels.append((y, PanelDrawing.value(last.y), series.colour))
     }
-    labels.sort { $0.y < $1.y }
+    // Lines that end alike share a label.
+    let groups = Dictionary(grouping: labels, by: \.text).values.map { group in
+      let isOne = group.allSatisfy { $0.colour == group[0].colour }
+      return (
+        y: group.reduce(0) { $0 + $1.y } / Double(group.count), text: group[0].text,
+        classes: isOne ? SVG.colour(group[0].colour) : "any"
+      )
+    }
+    var placed = groups.sorted { ($0.y, $0.text) < ($1.y, $1.text) }
     let gap = 14.0
-    for index in labels.indices.dropFirst() {
-      labels[index].y = max(labels[index].y, labels[index - 1].y + gap)
+    for index in placed.indices.dropFirst() {
+      placed[index].y = max(placed[index].y, placed[index - 1].y + gap)
     }
     // Whatever was pushed below the axis moves all up.
     var limit = frame.y + frame.height
-    for index in labels.indices.reversed() {
-      labels[index].y = min(labels[index].y, limit)
-      limit = labels[index].y - gap
+    for index in placed.indices.reversed() {
+      placed[index].y = min(placed[index].y, limit)
+      limit = placed[index].y - gap
     }
-    return labels.map {
+    return placed.map {
       SVG.text(
         $0.text, x: frame.x + frame.width + 9, y: $0.y + 4,
-        classes: "value \(SVG.colour($0.colour))")
+        classes: "value \($0.classes)")
     }.joined()
   }
 
@@ -166,7 +187,7 @@ struct PanelDrawing {
     let size = abs(value)
     if value == 0 { return "0" }
     return size >= 0.01 && size < 1000
-      ? Figure.fixed(value, size < 10 ? 3 : 1) : Figure.scientific(value, 1)
+      ? Figure.fixed(value, size < 10 ? 3 : 1) : ChartAxis.scientific(value)
   }
 
   /// Of all that is not faint; the faint lines alone where there is nothing else.

@@ -99,7 +99,7 @@ enum SVG {
       .dashed { stroke-width: 1.75; stroke-dasharray: 6 4; }
       .faint { stroke-width: 1; stroke-opacity: 0.28; }
       .repeated { stroke-dasharray: 2 3; }
-      .band { fill-opacity: 0.18; stroke: none; }
+      .band { fill-opacity: 0.26; stroke: none; }
       .mark { stroke-width: 1.75; }
       """
     let light = colours(
@@ -122,7 +122,7 @@ enum SVG {
       .axis { stroke: \(axis); }
       .mark { fill: \(ground); }
       .line.any, .mark.any { stroke: \(soft); }
-      .band.any { fill: \(soft); }
+      .band.any, .value.any { fill: \(soft); }
       """
     for (index, colour) in lines.enumerated() {
       rules += "\n.line.c\(index), .mark.c\(index) { stroke: \(colour); }"

@@ -85,10 +85,21 @@ public struct ProgressDisplay: Sendable {
     return note(text)
   }
 
-  /// Any other text on lines of its own: samples, warnings, where a checkpoint is.
+  /// Any other text on lines of its own: samples, warnings, where a checkpoint is. What a model wrote
+  /// may hold characters that command the terminal; they are shown as `?`.
   public mutating func note(_ text: String) -> String {
     let ending = text.hasSuffix("\n") ? "" : "\n"
-    return clear() + text + ending + liveLine
+    return clear() + ProgressDisplay.printable(text) + ending + liveLine
+  }
+
+  private static func printable(_ text: String) -> String {
+    var shown = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+      let isCommand =
+        scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"
+      shown.append(isCommand ? "?" : scalar)
+    }
+    return String(shown)
   }
 
   /// Ends the live line, before something else takes the screen over.

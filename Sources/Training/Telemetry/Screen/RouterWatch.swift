@@ -77,7 +77,7 @@ public struct RouterWatch: Sendable {
     return RouterWarning(
       layer: layer.layer, cause: .collapse,
       evidence: "the load is worth \(Figure.fixed(effective, 1)) of \(layer.experts) experts; "
-        + "a larger balance coefficient or a smaller learning rate may help")
+        + "a larger balance coefficient helps")
   }
 
   /// Logits around 0 give a logsumexp of ln E. Ten more is a score ratio of e¹⁰: softmax loses
@@ -87,8 +87,8 @@ public struct RouterWatch: Sendable {
     guard typical > log(Double(layer.experts)) + 10 else { return nil }
     return RouterWarning(
       layer: layer.layer, cause: .logitGrowth,
-      evidence: "z is \(Figure.fitted(layer.z, 1, width: 8)), a logsumexp near "
-        + "\(Figure.fixed(typical, 1)); a z coefficient of 0.001 holds it back")
+      evidence: "z is \(Figure.fitted(layer.z, 1, width: 8)), logsumexp near "
+        + "\(Figure.fixed(typical, 1)); a z coefficient of 0.001 helps")
   }
 
   /// Scores so sharp that the choices cannot change any more: 2 % of the entropy of even scores.

@@ -99,7 +99,7 @@ public struct RunSummary: Sendable {
     let known = phases.reduce(0) { $0 + $1.seconds }
     let parts =
       phases + [("other", max(0, stepSeconds - known)), ("between steps", whole - stepSeconds)]
-    return parts.filter { $0.seconds / whole >= 0.0005 }
-      .map { "\($0.name) \(Figure.percent($0.seconds / whole))" }.joined(separator: ", ")
+    return parts.filter { $0.seconds / whole >= 0.005 }
+      .map { "\($0.name) \(Figure.percent($0.seconds / whole, 0))" }.joined(separator: ", ")
   }
 }

@@ -12,6 +12,9 @@ package enum TensorBoardFigure: Sendable {
 
 /// Appends events to one file that TensorBoard 2 opens.
 package final class EventFile {
+  /// How TensorBoard knows an event file.
+  package static let namePrefix = "events.out.tfevents."
+
   private let file: AppendedFile
   private let checksum = CastagnoliChecksum()
 
@@ -19,34 +22,33 @@ package final class EventFile {
 
   /// Starts a file in `folder`, named as TensorBoard expects it.
   ///
-  /// A run that resumes starts another file, whose first event makes TensorBoard forget what earlier
-  /// files say of steps after `resumedStep`.
+  /// A run that resumes takes what earlier files say of steps after `resumedStep` out of them
+  /// (EventFileTrim) and starts another file. Each file opens with the start of a session, at which a
+  /// TensorBoard that has read the later steps already forgets them.
   package init(
     folder: String, resumedStep: Int? = nil, time: Double = Date().timeIntervalSince1970,
     disk: Disk = Disk()
   ) throws {
     try disk.makeFolder(folder)
-    file = try AppendedFile(
-      EventFile.path(in: folder, after: resumedStep, time: time, disk: disk), disk: disk)
+    if let resumedStep { try EventFileTrim(after: resumedStep, disk: disk).apply(to: folder) }
+    file = try AppendedFile(EventFile.path(in: folder, time: time, disk: disk), disk: disk)
     var version = EventFile.event(step: 0, time: time)
     version.add(3, string: "brain.Event:2")
     try append(version)
-    if let resumedStep {
-      var session = ProtocolMessage()
-      session.add(1, integer: 1)  // SessionLog.status = START
-      var event = EventFile.event(step: resumedStep + 1, time: time)
-      event.add(7, message: session)
-      try append(event)
-    }
+    var session = ProtocolMessage()
+    session.add(1, integer: 1)  // SessionLog.status = START
+    var start = EventFile.event(step: (resumedStep ?? 0) + 1, time: time)
+    start.add(7, message: session)
+    try append(start)
   }
 
   /// Appends one event that holds all figures of a step.
   package func append(
-    _ summaries: [TensorBoardFigure], step: Int, time: Double = Date().timeIntervalSince1970
+    _ figures: [TensorBoardFigure], step: Int, time: Double = Date().timeIntervalSince1970
   ) throws {
-    guard !summaries.isEmpty else { return }
+    guard !figures.isEmpty else { return }
     var values = ProtocolMessage()
-    for summary in summaries { values.add(1, message: EventFile.value(summary)) }
+    for figure in figures { values.add(1, message: EventFile.value(figure)) }
     var event = EventFile.event(step: step, time: time)
     event.add(5, message: values)
     try append(event)
@@ -76,9 +78,9 @@ package final class EventFile {
     return event
   }
 
-  private static func value(_ summary: TensorBoardFigure) -> ProtocolMessage {
+  private static func value(_ figure: TensorBoardFigure) -> ProtocolMessage {
     var value = ProtocolMessage()
-    switch summary {
+    switch figure {
     case .scalar(let tag, let number):
       value.add(1, string: tag)
       value.add(2, float: Float(number))
@@ -89,14 +91,16 @@ package final class EventFile {
     return value
   }
 
-  /// HistogramProto whose bucket e reaches from e − ½ to e + ½.
+  /// HistogramProto whose bucket e reaches from e − ½ to e + ½. TensorBoard takes empty buckets at
+  /// both ends away and lets `min` and `max` bound what stays.
   private static func histogram(_ heights: [Int]) -> ProtocolMessage {
-    let count = Double(heights.count)
     let places = heights.indices.map(Double.init)
+    let first = heights.firstIndex { $0 > 0 } ?? 0
+    let last = heights.lastIndex { $0 > 0 } ?? heights.count - 1
     let weighted = zip(heights.map(Double.init), places)
     var histogram = ProtocolMessage()
-    histogram.add(1, double: -0.5)
-    histogram.add(2, double: count - 0.5)
+    histogram.add(1, double: Double(first) - 0.5)
+    histogram.add(2, double: Double(last) + 0.5)
     histogram.add(3, double: Double(heights.reduce(0, +)))
     histogram.add(4, double: weighted.reduce(0) { $0 + $1.0 * $1.1 })
     histogram.add(5, double: weighted.reduce(0) { $0 + $1.0 * $1.1 * $1.1 })
@@ -106,13 +110,11 @@ package final class EventFile {
   }
 
   /// TensorBoard reads a folder's files in the order of their names, which start with the time.
-  private static func path(
-    in folder: String, after step: Int?, time: Double, disk: Disk
-  ) -> String {
+  private static func path(in folder: String, time: Double, disk: Disk) -> String {
     let seconds = String(Int(time))
     let padded = String(repeating: "0", count: max(0, 10 - seconds.count)) + seconds
     let host = ProcessInfo.processInfo.hostName.filter { $0 != "/" }
-    let start = "\(folder)/events.out.tfevents.\(padded).\(host).\(getpid())"
+    let start = "\(folder)/\(namePrefix)\(padded).\(host).\(getpid())"
     var path = start
     var copy = 1
     while disk.exists(path) {
