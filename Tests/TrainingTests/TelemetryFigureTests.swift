@@ -55,7 +55,7 @@ import Training
   @Test(
     arguments: [
       (0.0, "0.00 s"), (0.00421, "4.21 ms"), (1.93, "1.93 s"), (35.2, "35.2 s"), (150, "2:30"),
-      (25e-6, "25.0 µs"),
+      (25e-6, "0.03 ms"),
     ] as [(Double, String)])
   func `short times have a unit`(seconds: Double, text: String) {
     #expect(Figure.interval(seconds) == text)
@@ -99,10 +99,13 @@ import Training
     #expect(abs(meter.timeLeft! - 120) < 1e-9)
   }
 
-  @Test func `a resumed run counts its own steps`() {
+  @Test func `a resumed run counts its own steps, from the first one's start`() {
     var meter = RateMeter(totalSteps: 100, resumedStep: 90)
-    meter.record(step: 91, seconds: 2, tokens: 1, elapsed: 4)
-    #expect(abs(meter.timeLeft! - 9 * 4) < 1e-9)
+    // 5 s to start, two steps of 2 s, 3 s between them.
+    meter.record(step: 91, seconds: 2, tokens: 1, elapsed: 7)
+    #expect(abs(meter.timeLeft! - 9 * 2) < 1e-9)
+    meter.record(step: 92, seconds: 2, tokens: 1, elapsed: 12)
+    #expect(abs(meter.timeLeft! - 8 * (2 + 3 / 2.0)) < 1e-9)
   }
 
   @Test func `the rate follows a change within a minute`() {

@@ -204,6 +204,5 @@ import Training
     }
     #expect(shown > 2000 * 60)
     #expect(best < 50e-6, "\(best * 1e6) µs a step")
-    print("telemetry: \(best * 1e6) µs a step")
   }
 }

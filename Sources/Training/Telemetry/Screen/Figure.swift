@@ -71,7 +71,7 @@ public enum Figure {
     guard seconds.isFinite else { return word(seconds) }
     if seconds >= 119.5 { return duration(seconds) }
     if seconds >= 1 || seconds == 0 { return significant(seconds) + " s" }
-    return seconds >= 1e-3 ? significant(seconds * 1e3) + " ms" : significant(seconds * 1e6) + " µs"
+    return significant(seconds * 1e3) + " ms"
   }
 
   /// Three digits.

@@ -7,8 +7,8 @@ import Kernels
 ///
 /// Steps count with weights that fade over half a minute or ten steps, whichever is longer. Pauses
 /// between steps (evaluation, saving, samples) are spread over all steps of this process, so that
-/// the time left does not jump at each. The first step, which warms caches and memory up, counts
-/// only until there is a second.
+/// the time left does not jump at each. What passed before the first step is no pause. The first
+/// step, which warms caches and memory up, counts only until there is a second.
 public struct RateMeter: Sendable {
   private let totalSteps: Int
   private let startStep: Int
@@ -18,6 +18,8 @@ public struct RateMeter: Sendable {
   private var weightedTokens = 0.0
   private var recorded = 0
   private var stepSeconds = 0.0
+  /// Seconds that were over when the first step began.
+  private var firstStart = 0.0
   private var elapsed = 0.0
 
   /// Seconds in which a step's weight falls to 1/e.
@@ -35,6 +37,7 @@ public struct RateMeter: Sendable {
   /// Takes note of a step that took `seconds`; `elapsed` seconds of this process are over.
   public mutating func record(step: Int, seconds: Double, tokens: Int, elapsed: Double) {
     require(step > self.step, "step \(step) after step \(self.step)")
+    if recorded == 0 { firstStart = elapsed - seconds }
     let fading =
       recorded == 1 ? 0 : max(exp(-max(seconds, 0) / Self.memory), Self.slowestFading)
     let steps = Double(step - self.step)
@@ -59,7 +62,7 @@ public struct RateMeter: Sendable {
   /// Seconds until the last step is done; nil before the first.
   public var timeLeft: Double? {
     guard let secondsPerStep else { return nil }
-    let pauses = max(0, elapsed - stepSeconds) / Double(step - startStep)
+    let pauses = max(0, elapsed - firstStart - stepSeconds) / Double(step - startStep)
     return Double(max(0, totalSteps - step)) * (secondsPerStep + pauses)
   }
 }
