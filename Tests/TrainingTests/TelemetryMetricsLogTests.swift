@@ -1,4 +1,4 @@
-// metrics.jsonl: whole lines, exact numbers, and a resumed run's file equal to an uninterrupted one's.
+// metrics.jsonl: whole lines, exact numbers; a resumed run's file equals an uninterrupted one's.
 
 import Foundation
 import Testing
@@ -26,8 +26,8 @@ import Training
     }
   }
 
-  /// A number as it stands in the line, read by the C library: Foundation's JSON reader is off by some
-  /// last bits.
+  /// A number as it stands in the line, read by the C library: Foundation's JSON reader is off by
+  /// some last bits.
   private func bits(_ name: String, _ line: String) throws -> UInt64 {
     let start = try #require(line.firstRange(of: "\"\(name)\":")).upperBound
     return strtod(String(line[start...].prefix { $0 != "," && $0 != "}" }), nil).bitPattern

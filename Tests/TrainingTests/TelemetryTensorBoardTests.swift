@@ -1,4 +1,4 @@
-// Event files: checksums against published values, framing and fields decoded by the test's own reader.
+// Event files: checksums against published values, framing and fields through another reader.
 
 import Foundation
 import Testing

@@ -32,7 +32,8 @@ final class AppendedFile {
       try put(record)
       bytes += record.count
     } catch {
-      // The first error is the one to tell; a failure here leaves a torn record, which readers drop.
+      // The first error is the one to tell; a failure here leaves a torn record, which readers
+      // drop.
       _ = ftruncate(descriptor, bytes)
       throw error
     }

@@ -4,8 +4,8 @@
 ///
 /// JSON has no word for NaN and infinity. Such a number becomes `null`, so that a column of numbers
 /// stays one, and its name and kind go into the member `not_finite`: `{"loss": "nan"}`. A member
-/// whose value is not known (nil) is left out. Everything that differs from run to run by its nature
-/// (seconds, rates) stands in the last member, `time`: what comes before is reproducible.
+/// whose value is not known (nil) is left out. Everything that differs from run to run by its
+/// nature (seconds, rates) stands in the last member, `time`: what comes before is reproducible.
 ///
 /// Writes text at once instead of a tree of `JSON` values: it runs once a step.
 public struct MetricsLine {

@@ -2,9 +2,9 @@
 
 /// Writes `metrics.jsonl`.
 ///
-/// Each line starts with `kind` and `step`; MetricsLine says how numbers are written. A line reaches
-/// the system whole before `append` returns, and the disk with `synchronize()`. Lines of later steps
-/// never stand before lines of earlier ones.
+/// Each line starts with `kind` and `step`; MetricsLine says how numbers are written. A line
+/// reaches the system whole before `append` returns, and the disk with `synchronize()`. Lines of
+/// later steps never stand before lines of earlier ones.
 public final class MetricsLog {
   /// What a resumed run found.
   public struct Resumption: Sendable, Equatable {

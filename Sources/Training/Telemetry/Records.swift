@@ -35,8 +35,8 @@ public struct LossTerms: Sendable, Equatable {
 public struct StepTiming: Sendable, Equatable {
   /// The whole step, by the clock on the wall.
   public var seconds: Double
-  /// Matrix-product operations done, as a share of what the machine was measured to do in `seconds`:
-  /// 0 … 1.
+  /// Matrix-product operations done, as a share of what the machine was measured to do in
+  /// `seconds`: 0 … 1.
   public var shareOfPeak: Double
   public var forward: Double
   public var backward: Double

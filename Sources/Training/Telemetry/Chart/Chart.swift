@@ -58,8 +58,8 @@ public struct ChartPanel: Sendable, Equatable {
 
   public var title: String
   public var scale: Scale
-  /// The vertical range; nil takes that of all lines but the faint ones, and of all bands. What lies
-  /// above it is cut off, and said so.
+  /// The vertical range; nil takes that of all lines but the faint ones, and of all bands. What
+  /// lies above it is cut off, and said so.
   public var range: ClosedRange<Double>?
   public var series: [ChartSeries]
   public var bands: [ChartBand]

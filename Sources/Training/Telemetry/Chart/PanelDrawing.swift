@@ -112,8 +112,8 @@ struct PanelDrawing {
       if Double(shown.count) * 9 <= frame.width {
         for point in shown {
           let (x, y) = place(point)
-          let title =
-            "\(series.name), \(label) \(Figure.fixed(point.x, 0)): \(Figure.fitted(point.y, 4, width: 9))"
+          let value = Figure.fitted(point.y, 4, width: 9)
+          let title = "\(series.name), \(label) \(Figure.fixed(point.x, 0)): \(value)"
           body += SVG.mark(x: x, y: y, colour: colour, title: title)
         }
       }

@@ -44,8 +44,8 @@ extension Chart {
       smallPanels: panels.filter { !$0.series.isEmpty })
   }
 
-  /// Several runs over each other, a colour each: the running mean of the loss, over the bands where
-  /// it should lie; below, what the held-out text says, and the gradient norm.
+  /// Several runs over each other, a colour each: the running mean of the loss, over the bands
+  /// where it should lie; below, what the held-out text says, and the gradient norm.
   private init(
     comparing runs: [RunHistory], title: String, subtitle: String, bands: [ChartBand]
   ) {
@@ -75,9 +75,9 @@ extension Chart {
       smallPanels: panels.filter { !$0.series.isEmpty })
   }
 
-  /// A steep start would press the rest flat: the range of all but the first 4 % of the steps, where
-  /// that is less than half of the whole; else nil. Of single steps, the lowest hundredth may lie
-  /// below.
+  /// A steep start would press the rest flat: the range of all but the first 4 % of the steps,
+  /// where that is less than half of the whole; else nil. Of single steps, the lowest hundredth may
+  /// lie below.
   private static func focus(_ series: [ChartSeries]) -> ClosedRange<Double>? {
     let points = series.filter { $0.stroke != .faint }.flatMap(\.points).filter(\.y.isFinite)
     guard let end = points.map(\.x).max(), let lowest = points.map(\.y).min(),

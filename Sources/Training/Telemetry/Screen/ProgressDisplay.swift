@@ -85,8 +85,8 @@ public struct ProgressDisplay: Sendable {
     return note(text)
   }
 
-  /// Any other text on lines of its own: samples, warnings, where a checkpoint is. What a model wrote
-  /// may hold characters that command the terminal; they are shown as `?`.
+  /// Any other text on lines of its own: samples, warnings, where a checkpoint is. What a model
+  /// wrote may hold characters that command the terminal; they are shown as `?`.
   public mutating func note(_ text: String) -> String {
     let ending = text.hasSuffix("\n") ? "" : "\n"
     return clear() + ProgressDisplay.printable(text) + ending + liveLine

@@ -2,8 +2,8 @@
 
 /// One row a layer: a bar for each expert's load, and the figures that follow from it.
 ///
-/// ▄ is the mean load and █ twice the mean or more, in every layer alike; a dot is an expert that no
-/// token chose.
+/// ▄ is the mean load and █ twice the mean or more, in every layer alike; a dot is an expert that
+/// no token chose.
 public struct RouterTable: Sendable {
   private let record: RouterRecord
   private let style: ScreenStyle

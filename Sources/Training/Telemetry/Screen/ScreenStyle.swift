@@ -25,8 +25,8 @@ public struct ScreenStyle: Sendable, Equatable {
     self.glyphs = glyphs
   }
 
-  /// Fits the open file `descriptor`: live on a terminal of its width, else lines of 100 characters.
-  /// Block characters where the locale of `environment` is UTF-8.
+  /// Fits the open file `descriptor`: live on a terminal of its width, else lines of 100
+  /// characters. Block characters where the locale of `environment` is UTF-8.
   public init(descriptor: Int32, everySteps: Int, environment: [String: String]) {
     let isTerminal = isatty(descriptor) == 1 && environment["TERM"] != "dumb"
     flow =

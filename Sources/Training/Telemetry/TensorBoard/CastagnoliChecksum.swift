@@ -19,7 +19,8 @@ package struct CastagnoliChecksum: Sendable {
     }
   }
 
-  /// As TFRecord stores it: rotated and shifted, since a checksum of data that holds checksums is weak.
+  /// As TFRecord stores it: rotated and shifted, since a checksum of data that holds checksums is
+  /// weak.
   package func masked(_ bytes: some Sequence<UInt8>) -> UInt32 {
     let sum = checksum(bytes)
     return (sum >> 15 | sum << 17) &+ 0xA282_EAD8

@@ -23,8 +23,8 @@ package final class EventFile {
   /// Starts a file in `folder`, named as TensorBoard expects it.
   ///
   /// A run that resumes takes what earlier files say of steps after `resumedStep` out of them
-  /// (EventFileTrim) and starts another file. Each file opens with the start of a session, at which a
-  /// TensorBoard that has read the later steps already forgets them.
+  /// (EventFileTrim) and starts another file. Each file opens with the start of a session, at which
+  /// a TensorBoard that has read the later steps already forgets them.
   package init(
     folder: String, resumedStep: Int? = nil, time: Double = Date().timeIntervalSince1970,
     disk: Disk = Disk()
