@@ -15,13 +15,14 @@ public struct Batch: Sendable {
   /// Which tokens are real: padding takes no part in the router's losses and counts. Nil is all.
   public var mask: [Bool]?
 
-  public init(tokens: [Int32], sequences: Int, mask: [Bool]? = nil) {
+  /// `length` is needed only where there may be no sequence at all.
+  public init(tokens: [Int32], sequences: Int, length: Int? = nil, mask: [Bool]? = nil) {
+    let length = length ?? tokens.count / max(sequences, 1)
     require(
-      sequences > 0 && tokens.count % sequences == 0,
-      "\(tokens.count) tokens in \(sequences) sequences")
+      length > 0 && tokens.count == sequences * length,
+      "\(tokens.count) tokens in \(sequences) sequences of \(length)")
     self.tokens = tokens
     self.sequences = sequences
-    let length = tokens.count / sequences
     self.length = length
     self.mask = mask
     positions = (0..<tokens.count).map { Int32($0 % length) }

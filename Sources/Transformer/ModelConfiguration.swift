@@ -49,7 +49,8 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
     "heads": "query heads of a layer",
     "keyValueHeads": "key/value heads; divides heads",
     "headWidth": "elements of one head, even; 0 takes width / heads",
-    "queryKeyNorm": "RMS norm of queries and keys: none, head (per head) or full (whole projection)",
+    "queryKeyNorm":
+      "RMS norm of queries and keys: none, head (per head) or full (whole projection)",
     "clipQKV": "bound on query, key and value elements; 0 is none",
     "attentionBias": "biases in the attention projections",
     "rotaryBase": "base of the rotary frequencies",
@@ -140,7 +141,8 @@ extension ModelConfiguration {
   public func validate() throws {
     func check(_ ok: Bool, _ field: String, _ value: Any, _ accepted: String) throws {
       if !ok {
-        throw ModelConfigurationError(field: "model.\(field)", value: "\(value)", accepted: accepted)
+        throw ModelConfigurationError(
+          field: "model.\(field)", value: "\(value)", accepted: accepted)
       }
     }
     try check(vocabulary >= 2, "vocabulary", vocabulary, "2 or more")

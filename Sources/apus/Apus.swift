@@ -9,7 +9,8 @@ struct Apus: ParsableCommand {
     abstract: "Trains small mixture-of-experts transformers on plain processors.",
     version: "0.1.0",
     subcommands: [
-      DumpCommand.self, VerifyCommand.self, CheckpointCommand.self, ConfigCommand.self,
+      DumpCommand.self, ImportCommand.self, ExportCommand.self, VerifyCommand.self,
+      CheckpointCommand.self, ConfigCommand.self, BenchmarkCommand.self,
     ])
 
   /// Parses, runs, and turns whatever is thrown into one line and an exit status.

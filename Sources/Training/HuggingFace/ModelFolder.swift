@@ -66,7 +66,7 @@ public struct ModelFolder {
     try writer.finish()
     let json = configuration.json(
       maximumPositions: maximumPositions, precision: model.device.precision)
-    try disk.replace("\(path)/config.json", with: Array((json.pretty + "\n").utf8))
+    try disk.replace("\(path)/config.json", with: Array(json.pretty.utf8))
     return configuration.family
   }
 }

@@ -108,8 +108,23 @@ extension Trainer {
     _ state: RunState, configuration: String, tokenizer: [UInt8], to store: CheckpointStore,
     keep: Int
   ) throws {
-    let world = mesh.world
     let staging = store.begin(step: state.step)
+    do {
+      try write(state, configuration: configuration, tokenizer: tokenizer, to: staging)
+    } catch {
+      // Gives a full disk its room back; what cannot be removed now goes with the next save.
+      if mesh.world.rank == 0 { try? staging.discard() }
+      throw error
+    }
+    try mesh.world.agreeing {
+      if mesh.world.rank == 0 && keep > 0 { try store.keep(last: keep) }
+    }
+  }
+
+  private func write(
+    _ state: RunState, configuration: String, tokenizer: [UInt8], to staging: CheckpointStaging
+  ) throws {
+    let world = mesh.world
     try world.agreeing { if world.rank == 0 { try staging.prepare() } }
     let own = try world.agreeing {
       var entries: [FileEntry] = []
@@ -119,7 +134,7 @@ extension Trainer {
         staging, kind: CheckpointPart.optimizer, optimizer.stored, biases: [])
       if world.rank == 0 {
         entries.append(
-          try staging.write(CheckpointPart.state, Array((state.json.pretty + "\n").utf8)))
+          try staging.write(CheckpointPart.state, Array(state.json.pretty.utf8)))
         entries.append(
           try staging.write(CheckpointPart.configuration, Array(configuration.utf8)))
         entries.append(try staging.write(CheckpointPart.tokenizer, tokenizer))
@@ -128,9 +143,7 @@ extension Trainer {
     }
     let all = world.gather(FileEntry.encode(own))
     try world.agreeing {
-      guard world.rank == 0 else { return }
-      try staging.commit(all.flatMap { try FileEntry.decode($0) })
-      if keep > 0 { try store.keep(last: keep) }
+      if world.rank == 0 { try staging.commit(all.flatMap { try FileEntry.decode($0) }) }
     }
   }
 

@@ -1,0 +1,45 @@
+// A model as a checkpoint holds it, for everything that does not train.
+
+import Foundation
+import Kernels
+import Parallel
+import Tensors
+import Transformer
+
+/// A checkpoint's model, configuration and tokenizer.
+public struct LoadedModel {
+  public let model: LanguageModel
+  public let device: Device
+  public let configuration: RunConfiguration
+  /// tokenizer.json; empty where the checkpoint has none.
+  public let tokenizer: [UInt8]
+  public let path: String
+
+  /// Opens a checkpoint folder, or the newest one of a run's folder. Throws `FileError`.
+  public init(
+    _ path: String, threads: Int, precision: Precision? = nil, mesh: ProcessMesh = .single()
+  ) throws {
+    let folder = try LoadedModel.folder(path)
+    self.path = folder.path
+    let configurationPath = "\(folder.path)/\(CheckpointPart.configuration)"
+    configuration = try RunConfiguration.read(
+      yaml: String(decoding: folder.contents(CheckpointPart.configuration), as: UTF8.self),
+      file: configurationPath)
+    device = Device(precision: precision ?? configuration.run.precision, threads: threads)
+    model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 0)
+    try model.load(folder.tensors(CheckpointPart.model))
+    tokenizer = try folder.contents(CheckpointPart.tokenizer)
+  }
+
+  private static func folder(_ path: String) throws -> CheckpointFolder {
+    guard Disk().exists(path) else { throw FileError(path, "there is no such checkpoint or run") }
+    if Disk().exists("\(path)/\(Manifest.fileName)") { return try CheckpointFolder(path: path) }
+    let url = URL(fileURLWithPath: path).standardizedFileURL
+    let store = try CheckpointStore(
+      folder: url.deletingLastPathComponent().path, run: url.lastPathComponent)
+    guard let newest = try store.newest() else {
+      throw FileError(path, "holds no complete checkpoint")
+    }
+    return newest
+  }
+}

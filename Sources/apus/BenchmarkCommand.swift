@@ -1,0 +1,118 @@
+// `apus benchmark`: the speed and memory of training steps on one fixed batch, as peers measure it.
+
+import ArgumentParser
+import Foundation
+import Kernels
+import Parallel
+import Tensors
+import Training
+import Transformer
+
+struct BenchmarkCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "benchmark",
+    abstract: "Times forward, backward and AdamW on one fixed batch of random tokens.",
+    discussion: """
+      Under mpirun every rank takes its share of the batch, as in training. Operations are 6 x active \
+      parameters x tokens + 6 x batch x length² x heads x head width x layers.
+      """)
+
+  @Argument(help: "Configuration; its vocabulary must be given, no corpus is read.")
+  var config: String
+  @Option(help: "A setting as path=value; may be repeated.")
+  var set: [String] = []
+  @Option(help: "Timed steps.")
+  var steps = 10
+  @Option(help: "Steps before the timed ones.")
+  var warmup = 3
+  @Flag(help: "Print one JSON object.")
+  var json = false
+  @OptionGroup var ranks: RankOptions
+
+  func validate() throws {
+    guard steps >= 1, warmup >= 0 else {
+      throw ValidationError("--steps takes 1 or more, --warmup 0 or more")
+    }
+  }
+
+  func run() throws {
+    try ranks.run { world in try measure(on: world) }
+  }
+
+  private func measure(on world: Communicator) throws {
+    let configuration = try world.agreeing {
+      let configuration = try RunConfiguration.load(file: config, settings: set)
+      try configuration.model.validate()
+      return configuration
+    }
+    let threads = RankOptions.threads(
+      configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
+    let device = Device(precision: configuration.run.precision, threads: threads)
+    let mesh = ProcessMesh(world, layout: try Layout(ranks: world.size))
+    let model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 1)
+    model.recomputesBlocks = configuration.training.recompute == .block
+    let settings = configuration.optimizer
+    let trainer = Trainer(
+      model, mesh: mesh, device: device,
+      optimizer: Optimizer(
+        model.parameters, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+        weightDecay: settings.weightDecay, decayed: settings.decay), clip: settings.clip)
+    let peak = ProductPeak(device: device, world: world)
+    let length = configuration.data.sequenceLength
+    let sequences = configuration.training.batch
+    let own = share(of: sequences, part: world.rank, of: world.size)
+    let key = RandomKey(seed: 1, name: "benchmark")
+    let all = (0..<sequences * (length + 1)).map {
+      Int32(uniform(key, counter: UInt64($0)) * Double(configuration.model.vocabulary))
+    }
+    let tokens = own.flatMap { all[$0 * (length + 1)..<($0 + 1) * (length + 1) - 1] }
+    let labels = own.flatMap { all[$0 * (length + 1) + 1..<($0 + 1) * (length + 1)] }
+    let batch = [MicroBatch(Batch(tokens: tokens, sequences: own.count), labels: labels)]
+    var times: [Double] = []
+    var last: StepResult?
+    var phases: [(part: String, seconds: Double)] = []
+    for step in 1...(warmup + steps) {
+      world.barrier()
+      let start = ContinuousClock.now
+      last = try trainer.step(batch, step: step, learningRate: settings.learningRate)
+      world.barrier()
+      let took = (ContinuousClock.now - start) / .seconds(1)
+      guard step > warmup else { continue }
+      times.append(took)
+      for (part, seconds) in last!.seconds {
+        if let known = phases.firstIndex(where: { $0.part == part }) {
+          phases[known].seconds += seconds
+        } else {
+          phases.append((part, seconds))
+        }
+      }
+    }
+    let median = times.sorted()[times.count / 2]
+    let operations = configuration.model.trainingOperations(sequences: sequences, length: length)
+    let memory = world.maximum([Double(ResidentMemory.peak)])[0]
+    guard world.rank == 0 else { return }
+    let rate = operations / median
+    let report = JSONObject([
+      ("tokens_per_second", .number(Double(sequences * length) / median)),
+      ("gflops", .number(rate / 1e9)), ("product_gflops", .number(peak.operationsPerSecond / 1e9)),
+      ("share_of_peak", .number(rate / peak.operationsPerSecond)),
+      ("milliseconds", .number(median * 1e3)), ("peak_megabytes", .number(memory / 1e6)),
+      ("ranks", .integer(Int64(world.size))), ("threads", .integer(Int64(threads))),
+      ("kernel", .string(productKernelName)), ("loss", .number(last!.loss)),
+    ])
+    if json {
+      say(JSON.object(report).compact)
+      return
+    }
+    if let warning = productKernelWarning { say("warning: \(warning)") }
+    say(
+      "\(Figure.fixed(Double(sequences * length) / median, 0)) tokens/s, "
+        + "\(Figure.fixed(rate / 1e9, 1)) GFLOP/s of \(Figure.fixed(peak.operationsPerSecond / 1e9, 0)) "
+        + "(\(Figure.percent(rate / peak.operationsPerSecond))), \(Figure.fixed(median * 1e3, 1)) ms a "
+        + "step (median of \(steps)), peak memory \(Figure.fixed(memory / 1e6, 0)) MB a rank")
+    say(
+      "parts, ms: "
+        + phases.map { "\($0.part) \(Figure.fixed($0.seconds / Double(steps) * 1e3, 1))" }
+        .joined(separator: ", "))
+  }
+}

@@ -1,0 +1,149 @@
+// `apus generate` and `apus evaluate`: what a checkpoint writes, and how well it predicts.
+
+import ArgumentParser
+import Foundation
+import Kernels
+import Parallel
+import Text
+import Training
+import Transformer
+
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate", abstract: "Continues a prompt with a checkpoint's model.")
+
+  @Argument(help: "A checkpoint (…/step-00000100), or a run's folder for its newest.")
+  var checkpoint: String
+  @Option(help: "Text to continue.")
+  var prompt = ""
+  @Option(help: "Token numbers to continue instead, separated by commas.")
+  var tokens: String?
+  @Option(help: "New tokens at most.")
+  var length = 128
+  @Option(help: "Continuations to write.")
+  var count = 1
+  @Option(help: "Divides the logits; 0 takes the likeliest token.")
+  var temperature = 0.8
+  @Option(help: "Only the k likeliest tokens; 0 is all.")
+  var topK = 0
+  @Option(help: "Only the likeliest tokens that together have this probability.")
+  var topP = 0.95
+  @Option(help: "Key of the random numbers.")
+  var seed: UInt64 = 1
+
+  func validate() throws {
+    func check(_ ok: Bool, _ problem: String) throws { if !ok { throw ValidationError(problem) } }
+    try check(length >= 1, "--length is \(length); accepted: 1 or more")
+    try check(count >= 1, "--count is \(count); accepted: 1 or more")
+    try check(
+      temperature >= 0 && temperature.isFinite,
+      "--temperature is \(temperature); accepted: 0 or more")
+    try check(topK >= 0, "--top-k is \(topK); accepted: 0 or more")
+    try check(topP > 0 && topP <= 1, "--top-p is \(topP); accepted: above 0, up to 1")
+  }
+
+  func run() throws {
+    let loaded = try LoadedModel(
+      checkpoint, threads: ProcessInfo.processInfo.activeProcessorCount)
+    let tokenizer =
+      loaded.tokenizer.isEmpty
+      ? nil : try Tokenizer(json: loaded.tokenizer, source: "\(loaded.path)/tokenizer.json")
+    let start = try self.start(tokenizer, vocabulary: loaded.model.configuration.vocabulary)
+    var options = SamplingOptions()
+    options.temperature = temperature
+    options.topK = topK
+    options.topP = topP
+    options.maximumNewTokens = length
+    options.seed = seed
+    if let end = tokenizer?.endOfText { options.stopTokens = [end] }
+    if count == 1, let tokenizer {
+      // As it comes.
+      var stream = TokenStream(tokenizer)
+      say(start.map { stream.append($0) }.joined(), terminator: "")
+      _ = loaded.model.generate([start], options) { _, token in
+        say(stream.append(token), terminator: "")
+      }
+      say(stream.finish())
+      return
+    }
+    let continuations = loaded.model.generate(
+      Array(repeating: start, count: count), options)
+    for (index, continuation) in continuations.enumerated() {
+      let all = start + continuation.tokens
+      if count > 1 { say("— \(index + 1)") }
+      say(tokenizer?.decode(all) ?? all.map(String.init).joined(separator: ","))
+    }
+  }
+
+  private func start(_ tokenizer: Tokenizer?, vocabulary: Int) throws -> [Int32] {
+    if let tokens {
+      return try tokens.split(separator: ",").map { part in
+        guard let token = Int32(part.trimmingCharacters(in: .whitespaces)),
+          (0..<Int32(vocabulary)).contains(token)
+        else {
+          throw ValidationError(
+            "--tokens holds '\(part)'; accepted: numbers from 0 to \(vocabulary - 1)")
+        }
+        return token
+      }
+    }
+    guard let tokenizer else {
+      throw ValidationError("the checkpoint has no tokenizer; give --tokens instead of --prompt")
+    }
+    let encoded = tokenizer.encode(prompt)
+    if !encoded.isEmpty { return encoded }
+    guard let end = tokenizer.endOfText else {
+      throw ValidationError("--prompt is empty; accepted: some text")
+    }
+    return [end]
+  }
+}
+
+struct EvaluateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "evaluate",
+    abstract: "Loss per token and bits per character of a checkpoint on text it was not trained on."
+  )
+
+  @Argument(help: "A checkpoint (…/step-00000100), or a run's folder for its newest.")
+  var checkpoint: String
+  @Option(help: "Another corpus than the configuration's.")
+  var corpus: String?
+  @Option(help: "held-out (the last tenth) or validation (the ninth).")
+  var part = EvaluationPart.heldOut
+  @Flag(help: "Print one JSON object.")
+  var json = false
+  @OptionGroup var ranks: RankOptions
+
+  func run() throws {
+    try ranks.run { world in try evaluate(on: world) }
+  }
+
+  private func evaluate(on world: Communicator) throws {
+    let (loaded, text) = try world.agreeing {
+      let threads = RankOptions.threads(0, world: world, inProcess: ranks.ranksInProcess)
+      let loaded = try LoadedModel(checkpoint, threads: threads)
+      return (loaded, try EvaluationText(loaded, corpus: corpus, part: part))
+    }
+    let sum = loaded.model.evaluate(text.batches(over: world), over: world)
+    guard world.rank == 0 else { return }
+    let bits = sum.bitsPerCharacter(text.characters) ?? 0
+    if json {
+      say(
+        JSON.object(
+          JSONObject([
+            ("checkpoint", .string(loaded.path)), ("part", .string(part.rawValue)),
+            ("loss", .number(sum.lossPerToken)), ("bits_per_character", .number(bits)),
+            ("tokens", .integer(Int64(sum.tokens))),
+            ("characters", .integer(Int64(text.characters))),
+          ])
+        ).compact)
+    } else {
+      say(
+        "\(loaded.path), \(part.rawValue): loss \(Figure.fixed(sum.lossPerToken, 4)), bits/char "
+          + "\(Figure.fixed(bits, 4)) (\(sum.tokens) tokens, \(text.characters) characters)")
+    }
+  }
+}
+
+extension EvaluationPart: ExpressibleByArgument {}

@@ -1,0 +1,84 @@
+// `apus import` and `apus export`: between model folders of transformers and checkpoints.
+
+import ArgumentParser
+import Foundation
+import Kernels
+import Parallel
+import Tensors
+import Training
+import Transformer
+
+struct ImportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "import",
+    abstract: "Makes a checkpoint, from which any stage can start, of a transformers folder.",
+    discussion: """
+      Mixtral, OLMoE and Qwen3-MoE, with one tensor for each expert or fused. A tokenizer.json in the \
+      folder is taken along.
+      """)
+
+  @Argument(help: "Folder with config.json and safetensors.")
+  var folder: String
+  @Option(help: "Name of the run that the checkpoint belongs to.")
+  var name: String
+  @Option(help: "Where runs are kept.")
+  var runs = "checkpoints"
+  @Option(help: "float32 or float64.")
+  var precision = Precision.float32
+
+  func run() throws {
+    let source = try ModelFolder(folder)
+    var configuration = RunConfiguration()
+    configuration.run.name = name
+    configuration.run.folder = runs
+    configuration.run.precision = precision
+    configuration.model = source.configuration.model
+    let store = try CheckpointStore(folder: runs, run: name)
+    if let old = try store.newest() {
+      throw FileError(old.path, "is there already; choose another --name")
+    }
+    let device = Device(
+      precision: precision, threads: ProcessInfo.processInfo.activeProcessorCount)
+    let mesh = ProcessMesh.single()
+    let model = try LanguageModel(source.configuration.model, on: device, mesh: mesh, seed: 0)
+    try source.load(into: model)
+    let tokenizerPath = "\(folder)/tokenizer.json"
+    let tokenizer =
+      FileManager.default.fileExists(atPath: tokenizerPath)
+      ? try ReadableFile.contents(tokenizerPath) : []
+    let trainer = Trainer(
+      model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: 0)
+    let state = RunState(step: 0, seed: 0, tokens: 0, corpus: "", tokenizer: "")
+    try trainer.save(
+      state, configuration: configuration.yaml, tokenizer: tokenizer, to: store, keep: 0)
+    say(
+      "\(store.begin(step: 0).finalPath): \(model.parameters.count) parameters of "
+        + "\(source.configuration.family.rawValue)")
+  }
+}
+
+struct ExportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export",
+    abstract: "Writes a checkpoint as a folder that transformers loads.",
+    discussion: """
+      The nearest of Mixtral, OLMoE and Qwen3-MoE; settings that it cannot express are refused by \
+      name.
+      """)
+
+  @Argument(help: "A checkpoint (…/step-00000100), or a run's folder for its newest.")
+  var checkpoint: String
+  @Argument(help: "Folder to write.")
+  var folder: String
+
+  func run() throws {
+    let loaded = try LoadedModel(checkpoint, threads: 1)
+    let family = try ModelFolder.write(
+      loaded.model, to: folder,
+      maximumPositions: max(loaded.configuration.data.sequenceLength, 2048))
+    if !loaded.tokenizer.isEmpty {
+      try Disk().replace("\(folder)/tokenizer.json", with: loaded.tokenizer)
+    }
+    say("\(folder): \(loaded.model.parameters.count) parameters as \(family.rawValue)")
+  }
+}

@@ -1,0 +1,69 @@
+// `apus pretrain`: trains a model from a configuration; mpirun in front makes it parallel.
+
+import ArgumentParser
+import Foundation
+import Kernels
+import Parallel
+import Stages
+import Training
+
+struct PretrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "pretrain",
+    abstract: "Trains a model on a corpus.",
+    discussion: """
+      One process is one rank that uses all cores; `mpirun -n N apus pretrain …` is N data-parallel \
+      ranks. SIGUSR1, SIGINT and SIGTERM save and stop (exit status 75: go on with --resume); a second \
+      SIGINT stops at once.
+      """)
+
+  @Argument(help: "Configuration file (YAML); `apus config` lists all settings.")
+  var config: String
+  @Option(help: "A setting as path=value, over the file's; may be repeated.")
+  var set: [String] = []
+  @Flag(help: "Go on from the newest complete checkpoint of the run.")
+  var resume = false
+  @OptionGroup var ranks: RankOptions
+
+  func run() throws {
+    // Made before anything starts threads.
+    let stop = StopRequest()
+    try ranks.run { world in try train(on: world, stop: stop) }
+  }
+
+  private func train(on world: Communicator, stop: StopRequest) throws {
+    if let feature = missingProcessorFeature {
+      throw ProcessorError(feature: feature)
+    }
+    let configuration = try RunConfiguration.load(file: config, settings: set)
+    let style = ScreenStyle(
+      descriptor: STDOUT_FILENO, everySteps: configuration.display.every,
+      environment: ProcessInfo.processInfo.environment)
+    var pretraining = Pretraining(configuration, style: style) { say($0, terminator: "") }
+    pretraining.isResuming = resume
+    pretraining.stop = stop
+    pretraining.threads = RankOptions.threads(
+      configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
+    pretraining.handshake = [("program", try Program.fingerprint())]
+    if case .stopped = try pretraining.run(on: world) {
+      throw QuietExit(status: .savedAndNotFinished)
+    }
+  }
+}
+
+/// The running program, for the comparison of ranks.
+enum Program {
+  /// SHA-256 of the executable.
+  static func fingerprint() throws -> String {
+    try Digest.sha256(file: "/proc/self/exe")
+  }
+}
+
+/// The program needs instructions that the processor lacks.
+struct ProcessorError: Error, CustomStringConvertible {
+  let feature: String
+  var description: String {
+    "this program was built for processors with \(feature), which this one lacks; "
+      + "build it here with launch/build.sh"
+  }
+}
