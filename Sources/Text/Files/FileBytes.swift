@@ -1,0 +1,93 @@
+// Reading and writing whole files and pieces of them by system calls.
+
+import Glibc
+
+/// A file open for reading from front to back.
+struct InputFile: ~Copyable {
+  let path: String
+  private let descriptor: Int32
+
+  init(_ path: String) throws {
+    self.path = path
+    descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw TextError(path, "cannot be read: \(systemError())") }
+  }
+
+  deinit { close(descriptor) }
+
+  /// Appends up to `count` bytes to `buffer`; false at the end of the file.
+  func read(upTo count: Int, into buffer: inout [UInt8]) throws -> Bool {
+    let start = buffer.count
+    var got = 0
+    buffer.append(contentsOf: repeatElement(0, count: count))
+    repeat {
+      got = buffer.withUnsafeMutableBytes {
+        Glibc.read(descriptor, $0.baseAddress! + start, count)
+      }
+    } while got < 0 && errno == EINTR
+    let failure = errno
+    buffer.removeLast(count - max(got, 0))
+    guard got >= 0 else { throw TextError(path, "cannot be read: \(systemError(failure))") }
+    return got > 0
+  }
+}
+
+enum FileBytes {
+  /// A whole file.
+  static func read(_ path: String) throws -> [UInt8] {
+    let file = try InputFile(path)
+    var bytes: [UInt8] = []
+    while try file.read(upTo: 1 << 20, into: &bytes) {}
+    return bytes
+  }
+}
+
+/// A file that takes its name when it is whole; dropped before that, it leaves nothing.
+struct NewFile: ~Copyable {
+  private let path: String
+  private let temporaryPath: String
+  private let descriptor: Int32
+
+  init(replacing path: String) throws {
+    self.path = path
+    temporaryPath = "\(path).\(getpid())-\(String(UInt32.random(in: .min ... .max), radix: 16)).new"
+    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw TextError(path, "cannot be written: \(systemError())") }
+  }
+
+  deinit {
+    // After `finish` the name is gone and nothing happens.
+    unlink(temporaryPath)
+    close(descriptor)
+  }
+
+  /// Appends bytes, or writes them at `offset`.
+  func write(_ bytes: borrowing RawSpan, at offset: Int? = nil) throws {
+    var done = 0
+    while done < bytes.byteCount {
+      let written = bytes.withUnsafeBytes { buffer in
+        let start = buffer.baseAddress! + done
+        return if let offset {
+          pwrite(descriptor, start, bytes.byteCount - done, off_t(offset + done))
+        } else {
+          Glibc.write(descriptor, start, bytes.byteCount - done)
+        }
+      }
+      if written < 0 && errno == EINTR { continue }
+      guard written > 0 else { throw TextError(path, "cannot be written: \(systemError())") }
+      done += written
+    }
+  }
+
+  /// Brings everything to disk and gives the file its name.
+  consuming func finish() throws {
+    guard fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else {
+      throw TextError(path, "cannot be written: \(systemError())")
+    }
+  }
+}
+
+/// What the last failed system call complained about.
+func systemError(_ code: Int32 = errno) -> String {
+  "\(String(cString: strerror(code))) (errno \(code))"
+}
