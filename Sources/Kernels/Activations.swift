@@ -54,41 +54,36 @@ public func gatedActivationGradient(
   }
 }
 
-/// An activation's value and slope.
+/// An activation as f(x) = x · share(x).
+// No function returns two vectors: such a pair is torn into quarters and not put together again.
 private protocol Gate {
   associatedtype Scalar: KernelScalar
-  static func value(_ x: Scalar.Lanes) -> Scalar.Lanes
-  static func valueAndSlope(_ x: Scalar.Lanes) -> (Scalar.Lanes, Scalar.Lanes)
+  static func share(_ x: Scalar.Lanes) -> Scalar.Lanes
+  /// f′(x) from x's share and f(x).
+  static func slope(_ share: Scalar.Lanes, _ value: Scalar.Lanes) -> Scalar.Lanes
 }
 
 private enum Silu<Scalar: KernelScalar>: Gate {
   @inline(__always)
-  static func value(_ x: Scalar.Lanes) -> Scalar.Lanes {
-    x / (Scalar.Lanes(1) + (-x).exponential())
+  static func share(_ x: Scalar.Lanes) -> Scalar.Lanes {
+    Scalar.Lanes(1) / (Scalar.Lanes(1) + (-x).exponential())
   }
 
   /// f′ = s + f·(1 − s) with s = sigmoid(x).
   @inline(__always)
-  static func valueAndSlope(_ x: Scalar.Lanes) -> (Scalar.Lanes, Scalar.Lanes) {
-    let one = Scalar.Lanes(1)
-    let s = one / (one + (-x).exponential())
-    let f = x * s
-    return (f, s.adding(f, times: one - s))
+  static func slope(_ s: Scalar.Lanes, _ f: Scalar.Lanes) -> Scalar.Lanes {
+    s.adding(f, times: Scalar.Lanes(1) - s)
   }
 }
 
 private enum Relu<Scalar: KernelScalar>: Gate {
   @inline(__always)
-  static func value(_ x: Scalar.Lanes) -> Scalar.Lanes {
-    let zero = Scalar.Lanes.zero
-    return zero.kept(where: zero, exceeds: x, else: x)
+  static func share(_ x: Scalar.Lanes) -> Scalar.Lanes {
+    Scalar.Lanes(1).kept(where: x, exceeds: .zero, else: .zero)
   }
 
   @inline(__always)
-  static func valueAndSlope(_ x: Scalar.Lanes) -> (Scalar.Lanes, Scalar.Lanes) {
-    let zero = Scalar.Lanes.zero
-    return (value(x), Scalar.Lanes(1).kept(where: x, exceeds: zero, else: zero))
-  }
+  static func slope(_ share: Scalar.Lanes, _ value: Scalar.Lanes) -> Scalar.Lanes { share }
 }
 
 @inline(__always)
@@ -106,7 +101,8 @@ private func gate<Function: Gate>(
       let target = y.row(Scalar.self, row)
       let w = Scalar.Lanes(weights?[row] ?? 1)
       forLanes(Scalar.self, width) { i, n in
-        target.set(i, n, Function.value(gate.lanes(i, n)) * up.lanes(i, n) * w)
+        let x = gate.lanes(i, n)
+        target.set(i, n, x * Function.share(x) * up.lanes(i, n) * w)
       }
     }
   }
@@ -138,11 +134,13 @@ private func gateGradient<Function: Gate>(
       let w = Scalar.Lanes(weights?[row] ?? 1)
       var total = Scalar.Lanes.zero
       forLanes(Scalar.self, width) { i, n in
-        let (f, slope) = Function.valueAndSlope(gate.lanes(i, n))
+        let x = gate.lanes(i, n)
+        let share = Function.share(x)
+        let f = x * share
         let dy = upstream.lanes(i, n)
         let up = up.lanes(i, n)
         let weighted = dy * w
-        dGate.set(i, n, weighted * up * slope)
+        dGate.set(i, n, weighted * up * Function.slope(share, f))
         dUp.set(i, n, weighted * f)
         total = total.adding(dy, times: f * up)
         again?.set(i, n, f * up * w)

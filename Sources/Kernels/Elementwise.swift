@@ -4,8 +4,8 @@
 public func add(_ a: Matrix, _ b: Matrix, into c: Matrix, team: ThreadTeam) {
   requireAlike(a, b, c)
   switch a.precision {
-  case .float32: map(Float.self, a, b, c, team) { $0 + $1 }
-  case .float64: map(Double.self, a, b, c, team) { $0 + $1 }
+  case .float32: map(Sum<Float>(), a, b, c, team)
+  case .float64: map(Sum<Double>(), a, b, c, team)
   }
 }
 
@@ -13,8 +13,8 @@ public func add(_ a: Matrix, _ b: Matrix, into c: Matrix, team: ThreadTeam) {
 public func multiply(_ a: Matrix, _ b: Matrix, into c: Matrix, team: ThreadTeam) {
   requireAlike(a, b, c)
   switch a.precision {
-  case .float32: map(Float.self, a, b, c, team) { $0 * $1 }
-  case .float64: map(Double.self, a, b, c, team) { $0 * $1 }
+  case .float32: map(Product<Float>(), a, b, c, team)
+  case .float64: map(Product<Double>(), a, b, c, team)
   }
 }
 
@@ -22,12 +22,8 @@ public func multiply(_ a: Matrix, _ b: Matrix, into c: Matrix, team: ThreadTeam)
 public func accumulate(_ a: Matrix, scale s: Double, into b: Matrix, team: ThreadTeam) {
   requireAlike(a, b)
   switch a.precision {
-  case .float32:
-    let factor = FloatLanes(Float(s))
-    map(Float.self, a, b, b, team) { $1.adding($0, times: factor) }
-  case .float64:
-    let factor = DoubleLanes(s)
-    map(Double.self, a, b, b, team) { $1.adding($0, times: factor) }
+  case .float32: map(Accumulation<Float>(factor: FloatLanes(Float(s))), a, b, b, team)
+  case .float64: map(Accumulation<Double>(factor: DoubleLanes(s)), a, b, b, team)
   }
 }
 
@@ -35,29 +31,8 @@ public func accumulate(_ a: Matrix, scale s: Double, into b: Matrix, team: Threa
 public func scale(_ a: Matrix, by s: Double, into b: Matrix, team: ThreadTeam) {
   requireAlike(a, b)
   switch a.precision {
-  case .float32:
-    let factor = FloatLanes(Float(s))
-    map(Float.self, a, b, team) { $0 * factor }
-  case .float64:
-    let factor = DoubleLanes(s)
-    map(Double.self, a, b, team) { $0 * factor }
-  }
-}
-
-/// b = a.
-public func copy(_ a: Matrix, into b: Matrix, team: ThreadTeam) {
-  requireAlike(a, b)
-  switch a.precision {
-  case .float32: map(Float.self, a, b, team) { $0 }
-  case .float64: map(Double.self, a, b, team) { $0 }
-  }
-}
-
-/// a = value everywhere.
-public func fill(_ a: Matrix, _ value: Double, team: ThreadTeam) {
-  switch a.precision {
-  case .float32: fillSpans(Float.self, a, value, team)
-  case .float64: fillSpans(Double.self, a, value, team)
+  case .float32: map(Scaling<Float>(factor: FloatLanes(Float(s))), a, b, team)
+  case .float64: map(Scaling<Double>(factor: DoubleLanes(s)), a, b, team)
   }
 }
 
@@ -65,12 +40,8 @@ public func fill(_ a: Matrix, _ value: Double, team: ThreadTeam) {
 public func clamp(_ x: Matrix, to bound: Double, into y: Matrix, team: ThreadTeam) {
   requireAlike(x, y)
   switch x.precision {
-  case .float32:
-    let high = FloatLanes(Float(bound))
-    map(Float.self, x, y, team) { $0.larger(-high).smaller(high) }
-  case .float64:
-    let high = DoubleLanes(bound)
-    map(Double.self, x, y, team) { $0.larger(-high).smaller(high) }
+  case .float32: map(Clamp<Float>(bound: FloatLanes(Float(bound))), x, y, team)
+  case .float64: map(Clamp<Double>(bound: DoubleLanes(bound)), x, y, team)
   }
 }
 
@@ -80,12 +51,26 @@ public func clampGradient(
 ) {
   requireAlike(x, dy, dx)
   switch x.precision {
-  case .float32:
-    let high = FloatLanes(Float(bound))
-    map(Float.self, dy, x, dx, team) { passed($0, $1, high) }
-  case .float64:
-    let high = DoubleLanes(bound)
-    map(Double.self, dy, x, dx, team) { passed($0, $1, high) }
+  case .float32: map(Passage<Float>(bound: FloatLanes(Float(bound))), dy, x, dx, team)
+  case .float64: map(Passage<Double>(bound: DoubleLanes(bound)), dy, x, dx, team)
+  }
+}
+
+/// b = a.
+public func copy(_ a: Matrix, into b: Matrix, team: ThreadTeam) {
+  requireAlike(a, b)
+  let bytes = a.precision.bytes
+  team.forSpans(of: a, contiguous: a.isContiguous && b.isContiguous) { row, column, count in
+    (b.base + (row * b.stride + column) * bytes).copyMemory(
+      from: a.base + (row * a.stride + column) * bytes, byteCount: count * bytes)
+  }
+}
+
+/// a = value everywhere.
+public func fill(_ a: Matrix, _ value: Double, team: ThreadTeam) {
+  switch a.precision {
+  case .float32: fillSpans(Float.self, a, value, team)
+  case .float64: fillSpans(Double.self, a, value, team)
   }
 }
 
@@ -101,35 +86,81 @@ public func convert(_ a: Matrix, into b: Matrix, team: ThreadTeam) {
   }
 }
 
-@inline(__always)
-private func passed<Lanes: LaneVector>(_ dy: Lanes, _ x: Lanes, _ bound: Lanes) -> Lanes {
-  let below = Lanes.zero.kept(where: x, exceeds: bound, else: dy)
-  return Lanes.zero.kept(where: -bound, exceeds: x, else: below)
+// Types and not closures: a closure that is passed on is called through a pointer.
+private protocol UnaryOperation {
+  associatedtype Scalar: KernelScalar
+  func callAsFunction(_ a: Scalar.Lanes) -> Scalar.Lanes
 }
 
-@inline(__always)
-private func map<Scalar: KernelScalar>(
-  _ type: Scalar.Type, _ a: Matrix, _ y: Matrix, _ team: ThreadTeam,
-  _ f: (Scalar.Lanes) -> Scalar.Lanes
-) {
-  team.forSpans(of: a, contiguous: a.isContiguous && y.isContiguous) { row, column, count in
-    let a = a.row(type, row) + column
-    let y = y.row(type, row) + column
-    forLanes(type, count) { i, n in y.set(i, n, f(a.lanes(i, n))) }
+private protocol BinaryOperation {
+  associatedtype Scalar: KernelScalar
+  func callAsFunction(_ a: Scalar.Lanes, _ b: Scalar.Lanes) -> Scalar.Lanes
+}
+
+private struct Scaling<Scalar: KernelScalar>: UnaryOperation {
+  let factor: Scalar.Lanes
+  @inline(__always)
+  func callAsFunction(_ a: Scalar.Lanes) -> Scalar.Lanes { a * factor }
+}
+
+private struct Clamp<Scalar: KernelScalar>: UnaryOperation {
+  let bound: Scalar.Lanes
+  @inline(__always)
+  func callAsFunction(_ a: Scalar.Lanes) -> Scalar.Lanes { a.larger(-bound).smaller(bound) }
+}
+
+private struct Sum<Scalar: KernelScalar>: BinaryOperation {
+  @inline(__always)
+  func callAsFunction(_ a: Scalar.Lanes, _ b: Scalar.Lanes) -> Scalar.Lanes { a + b }
+}
+
+private struct Product<Scalar: KernelScalar>: BinaryOperation {
+  @inline(__always)
+  func callAsFunction(_ a: Scalar.Lanes, _ b: Scalar.Lanes) -> Scalar.Lanes { a * b }
+}
+
+private struct Accumulation<Scalar: KernelScalar>: BinaryOperation {
+  let factor: Scalar.Lanes
+  @inline(__always)
+  func callAsFunction(_ a: Scalar.Lanes, _ b: Scalar.Lanes) -> Scalar.Lanes {
+    b.adding(a, times: factor)
+  }
+}
+
+/// dy where x lies within the bound, else 0.
+private struct Passage<Scalar: KernelScalar>: BinaryOperation {
+  let bound: Scalar.Lanes
+  @inline(__always)
+  func callAsFunction(_ dy: Scalar.Lanes, _ x: Scalar.Lanes) -> Scalar.Lanes {
+    let zero = Scalar.Lanes.zero
+    let below = zero.kept(where: x, exceeds: bound, else: dy)
+    return zero.kept(where: -bound, exceeds: x, else: below)
   }
 }
 
 @inline(__always)
-private func map<Scalar: KernelScalar>(
-  _ type: Scalar.Type, _ a: Matrix, _ b: Matrix, _ y: Matrix, _ team: ThreadTeam,
-  _ f: (Scalar.Lanes, Scalar.Lanes) -> Scalar.Lanes
+private func map<Operation: UnaryOperation>(
+  _ operation: Operation, _ a: Matrix, _ y: Matrix, _ team: ThreadTeam
 ) {
+  typealias Scalar = Operation.Scalar
+  team.forSpans(of: a, contiguous: a.isContiguous && y.isContiguous) { row, column, count in
+    let a = a.row(Scalar.self, row) + column
+    let y = y.row(Scalar.self, row) + column
+    forLanes(Scalar.self, count) { i, n in y.set(i, n, operation(a.lanes(i, n))) }
+  }
+}
+
+@inline(__always)
+private func map<Operation: BinaryOperation>(
+  _ operation: Operation, _ a: Matrix, _ b: Matrix, _ y: Matrix, _ team: ThreadTeam
+) {
+  typealias Scalar = Operation.Scalar
   let contiguous = a.isContiguous && b.isContiguous && y.isContiguous
   team.forSpans(of: a, contiguous: contiguous) { row, column, count in
-    let a = a.row(type, row) + column
-    let b = b.row(type, row) + column
-    let y = y.row(type, row) + column
-    forLanes(type, count) { i, n in y.set(i, n, f(a.lanes(i, n), b.lanes(i, n))) }
+    let a = a.row(Scalar.self, row) + column
+    let b = b.row(Scalar.self, row) + column
+    let y = y.row(Scalar.self, row) + column
+    forLanes(Scalar.self, count) { i, n in y.set(i, n, operation(a.lanes(i, n), b.lanes(i, n))) }
   }
 }
 

@@ -165,16 +165,19 @@ extension Matrix {
 /// Traps unless all matrices have the first one's precision and, if `shape`, its rows and columns.
 @inline(__always)
 func requireAlike(
-  _ first: Matrix, _ others: Matrix..., shape: Bool = true, file: StaticString = #fileID,
-  line: UInt = #line
+  _ first: Matrix, _ second: Matrix, _ third: Matrix? = nil, _ fourth: Matrix? = nil,
+  shape: Bool = true, file: StaticString = #fileID, line: UInt = #line
 ) {
-  for other in others {
+  func check(_ other: Matrix) {
     require(
       other.precision == first.precision
         && (!shape || (other.rows == first.rows && other.columns == first.columns)),
       "\(first.rows) × \(first.columns) \(first.precision) with "
         + "\(other.rows) × \(other.columns) \(other.precision)", file: file, line: line)
   }
+  check(second)
+  if let third { check(third) }
+  if let fourth { check(fourth) }
 }
 
 /// Traps unless `column` holds one contiguous number for each row of `x`.

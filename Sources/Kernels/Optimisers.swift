@@ -58,16 +58,8 @@ private func update<Scalar: KernelScalar>(
   _ type: Scalar.Type, _ step: AdamWStep, _ parameters: Matrix, _ gradients: Matrix,
   _ firstMoments: Matrix, _ secondMoments: Matrix, _ team: ThreadTeam
 ) {
-  func lanes(_ value: Double) -> Scalar.Lanes { Scalar.Lanes(Scalar(value)) }
-  let factor = lanes(step.gradientScale)
-  let keep1 = lanes(step.beta1)
-  let take1 = lanes(1 - step.beta1)
-  let keep2 = lanes(step.beta2)
-  let take2 = lanes(1 - step.beta2)
-  let shrink = lanes(1 - step.learningRate * step.weightDecay)
-  let rate = lanes(-step.learningRate / (1 - pow(step.beta1, Double(step.step))))
-  let correction = lanes(1 / sqrt(1 - pow(step.beta2, Double(step.step))))
-  let epsilon = lanes(step.epsilon)
+  let rate = -step.learningRate / (1 - pow(step.beta1, Double(step.step)))
+  let correction = 1 / sqrt(1 - pow(step.beta2, Double(step.step)))
   let contiguous =
     parameters.isContiguous && gradients.isContiguous && firstMoments.isContiguous
     && secondMoments.isContiguous
@@ -76,6 +68,17 @@ private func update<Scalar: KernelScalar>(
     let g = gradients.row(type, row) + column
     let m = firstMoments.row(type, row) + column
     let v = secondMoments.row(type, row) + column
+    // Made here and not captured: a closure with captured lanes calls the square root's shim.
+    func lanes(_ value: Double) -> Scalar.Lanes { Scalar.Lanes(Scalar(value)) }
+    let factor = lanes(step.gradientScale)
+    let keep1 = lanes(step.beta1)
+    let take1 = lanes(1 - step.beta1)
+    let keep2 = lanes(step.beta2)
+    let take2 = lanes(1 - step.beta2)
+    let shrink = lanes(1 - step.learningRate * step.weightDecay)
+    let rate = lanes(rate)
+    let correction = lanes(correction)
+    let epsilon = lanes(step.epsilon)
     forLanes(type, count) { i, n in
       let gradient = g.lanes(i, n) * factor
       let first = (m.lanes(i, n) * keep1).adding(gradient, times: take1)

@@ -8,16 +8,16 @@ private let chunk = 4096
 /// Σ x, added in Double.
 public func sum(_ x: Matrix, team: ThreadTeam) -> Double {
   switch x.precision {
-  case .float32: total(Float.self, x, team) { $0.sumInDoubles() }
-  case .float64: total(Double.self, x, team) { $0.sumInDoubles() }
+  case .float32: total(Float.self, x, squared: false, team)
+  case .float64: total(Double.self, x, squared: false, team)
   }
 }
 
 /// Σ x², squared and added in Double.
 public func sumOfSquares(_ x: Matrix, team: ThreadTeam) -> Double {
   switch x.precision {
-  case .float32: total(Float.self, x, team) { $0.squaresInDoubles() }
-  case .float64: total(Double.self, x, team) { $0.squaresInDoubles() }
+  case .float32: total(Float.self, x, squared: true, team)
+  case .float64: total(Double.self, x, squared: true, team)
   }
 }
 
@@ -65,24 +65,19 @@ private func chunks<Scalar: KernelScalar, Result>(
 
 @inline(__always)
 private func total<Scalar: KernelScalar>(
-  _ type: Scalar.Type, _ x: Matrix, _ team: ThreadTeam,
-  _ f: (Scalar.Lanes) -> DoubleLanes
+  _ type: Scalar.Type, _ x: Matrix, squared: Bool, _ team: ThreadTeam
 ) -> Double {
   chunks(type, x, team, empty: 0.0) { source, count in
-    var s0 = DoubleLanes.zero
-    var s1 = DoubleLanes.zero
-    var i = 0
-    while i &+ 2 &* Scalar.laneCount <= count {
-      s0 = s0 + f(source.lanes(i, Scalar.laneCount))
-      s1 = s1 + f(source.lanes(i &+ Scalar.laneCount, Scalar.laneCount))
-      i &+= 2 &* Scalar.laneCount
+    var even = DoubleLanes.zero
+    var odd = DoubleLanes.zero
+    forLanes(type, count) { i, n in
+      let lanes = source.lanes(i, n)
+      let doubles = squared ? lanes.squaresInDoubles() : lanes.sumInDoubles()
+      let last = odd
+      odd = even + doubles
+      even = last
     }
-    while i < count {
-      let n = min(Scalar.laneCount, count &- i)
-      s0 = s0 + f(source.lanes(i, n))
-      i &+= n
-    }
-    return (s0 + s1).sum()
+    return (even + odd).sum()
   }.reduce(0) { $0 + $1.result }
 }
 

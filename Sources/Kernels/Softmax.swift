@@ -88,6 +88,15 @@ private func softmaxRows<Scalar: KernelScalar>(
 ) {
   let columns = x.columns
   team.forRows(x.rows, width: columns) { rows in
+    guard columns > Scalar.laneCount else {
+      // A router's rows: one register each.
+      for row in rows where columns > 0 {
+        let lanes = x.row(type, row).lanes(0, columns, padding: -.infinity)
+        let e = (lanes - Scalar.Lanes(lanes.largest())).exponential()
+        y.row(type, row).set(0, columns, e * Scalar.Lanes(1 / e.sum()))
+      }
+      return
+    }
     for row in rows {
       let source = x.row(type, row)
       let target = y.row(type, row)

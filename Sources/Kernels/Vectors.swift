@@ -101,16 +101,49 @@ struct FloatLanes: LaneVector {
   @inline(__always) init(_ source: UnsafePointer<Float>) {
     raw = UnsafeRawPointer(source).loadUnaligned(as: Raw.self)
   }
-  @inline(__always) init(_ source: UnsafePointer<Float>, first count: Int, padding: Float) {
-    var lanes = Raw(repeating: padding)
-    withUnsafeMutableBytes(of: &lanes) { _ = memcpy($0.baseAddress!, source, count * 4) }
-    raw = lanes
+  @inline(never) init(_ source: UnsafePointer<Float>, first count: Int, padding: Float) {
+    // What the count's low bits stand for lies last: each half is put before what follows it.
+    let source = UnsafeRawPointer(source)
+    func part<Part>(_ type: Part.Type, from lane: Int) -> Part {
+      source.loadUnaligned(fromByteOffset: lane &* 4, as: type)
+    }
+    let two = SIMD2(repeating: padding)
+    let one = count & 1 == 0 ? two : SIMD2(part(Float.self, from: count & ~1), padding)
+    let three = unsafeBitCast(
+      count & 2 == 0 ? (one, two) : (part(SIMD2<Float>.self, from: count & ~3), one),
+      to: SIMD4<Float>.self)
+    let seven = unsafeBitCast(
+      count & 4 == 0
+        ? (three, SIMD4(repeating: padding)) : (part(SIMD4<Float>.self, from: count & ~7), three),
+      to: SIMD8<Float>.self)
+    raw = unsafeBitCast(
+      count & 8 == 0
+        ? (seven, SIMD8(repeating: padding)) : (part(SIMD8<Float>.self, from: 0), seven),
+      to: Raw.self)
   }
   @inline(__always) func store(to target: UnsafeMutablePointer<Float>) {
     UnsafeMutableRawPointer(target).storeBytes(of: raw, as: Raw.self)
   }
-  @inline(__always) func store(to target: UnsafeMutablePointer<Float>, first count: Int) {
-    withUnsafeBytes(of: raw) { _ = memcpy(target, $0.baseAddress!, count * 4) }
+  @inline(never) func store(to target: UnsafeMutablePointer<Float>, first count: Int) {
+    var target = UnsafeMutableRawPointer(target)
+    let (a, b) = unsafeBitCast(raw, to: (SIMD8<Float>, SIMD8<Float>).self)
+    if count & 8 != 0 {
+      target.storeBytes(of: a, as: SIMD8<Float>.self)
+      target += 32
+    }
+    let (c, d) = unsafeBitCast(count & 8 == 0 ? a : b, to: (SIMD4<Float>, SIMD4<Float>).self)
+    if count & 4 != 0 {
+      target.storeBytes(of: c, as: SIMD4<Float>.self)
+      target += 16
+    }
+    let (e, f) = unsafeBitCast(count & 4 == 0 ? c : d, to: (SIMD2<Float>, SIMD2<Float>).self)
+    if count & 2 != 0 {
+      target.storeBytes(of: e, as: SIMD2<Float>.self)
+      target += 8
+    }
+    if count & 1 != 0 {
+      target.storeBytes(of: count & 2 == 0 ? e.x : f.x, as: Float.self)
+    }
   }
 
   @inline(__always) static func + (a: Self, b: Self) -> Self { Self(raw: a.raw + b.raw) }
@@ -119,7 +152,7 @@ struct FloatLanes: LaneVector {
   @inline(__always) static func / (a: Self, b: Self) -> Self { Self(raw: a.raw / b.raw) }
   @inline(__always) static prefix func - (a: Self) -> Self { Self(raw: -a.raw) }
   @inline(__always) func adding(_ a: Self, times b: Self) -> Self {
-    Self(raw: lane_fma_float(a.raw, b.raw, raw))
+    Self(raw: raw.addingProduct(a.raw, b.raw))
   }
   @inline(__always) func squareRoot() -> Self { Self(raw: lane_sqrt_float(raw)) }
   @inline(__always) func larger(_ other: Self) -> Self {
@@ -132,15 +165,19 @@ struct FloatLanes: LaneVector {
     Self(raw: other.raw.replacing(with: raw, where: a.raw .> b.raw))
   }
   @inline(__always) func sum() -> Float {
-    let eight = raw.lowHalf + raw.highHalf
-    let four = eight.lowHalf + eight.highHalf
-    let two = four.lowHalf + four.highHalf
+    let sixteen = unsafeBitCast(raw, to: (SIMD8<Float>, SIMD8<Float>).self)
+    let eight = unsafeBitCast(sixteen.0 + sixteen.1, to: (SIMD4<Float>, SIMD4<Float>).self)
+    let four = unsafeBitCast(eight.0 + eight.1, to: (SIMD2<Float>, SIMD2<Float>).self)
+    let two = four.0 + four.1
     return two.x + two.y
   }
   @inline(__always) func largest() -> Float {
-    let eight = raw.lowHalf.replacing(with: raw.highHalf, where: raw.highHalf .> raw.lowHalf)
-    let four = eight.lowHalf.replacing(with: eight.highHalf, where: eight.highHalf .> eight.lowHalf)
-    let two = four.lowHalf.replacing(with: four.highHalf, where: four.highHalf .> four.lowHalf)
+    let (a, b) = unsafeBitCast(raw, to: (SIMD8<Float>, SIMD8<Float>).self)
+    let eight = a.replacing(with: b, where: b .> a)
+    let (c, d) = unsafeBitCast(eight, to: (SIMD4<Float>, SIMD4<Float>).self)
+    let four = c.replacing(with: d, where: d .> c)
+    let (e, f) = unsafeBitCast(four, to: (SIMD2<Float>, SIMD2<Float>).self)
+    let two = e.replacing(with: f, where: f .> e)
     return two.y > two.x ? two.y : two.x
   }
 
@@ -156,7 +193,8 @@ struct FloatLanes: LaneVector {
   /// The first eight and the last eight lanes. Written out: the vector conversion is no instruction
   /// unless the optimiser finds it here.
   @inline(__always) var doubles: (DoubleLanes, DoubleLanes) {
-    (Self.doubles(raw.lowHalf), Self.doubles(raw.highHalf))
+    let (low, high) = unsafeBitCast(raw, to: (SIMD8<Float>, SIMD8<Float>).self)
+    return (Self.doubles(low), Self.doubles(high))
   }
   @inline(__always) private static func doubles(_ x: SIMD8<Float>) -> DoubleLanes {
     DoubleLanes(
@@ -166,7 +204,7 @@ struct FloatLanes: LaneVector {
   }
   /// Sixteen doubles, rounded.
   @inline(__always) init(_ low: DoubleLanes, _ high: DoubleLanes) {
-    raw = Raw(lowHalf: Self.floats(low.raw), highHalf: Self.floats(high.raw))
+    raw = unsafeBitCast((Self.floats(low.raw), Self.floats(high.raw)), to: Raw.self)
   }
   @inline(__always) private static func floats(_ x: SIMD8<Double>) -> SIMD8<Float> {
     SIMD8(
@@ -182,17 +220,17 @@ struct FloatLanes: LaneVector {
     let highest = Raw(repeating: 88.722_84)
     var x = raw.replacing(with: lowest, where: raw .< lowest)
     x = x.replacing(with: highest, where: raw .> highest)
-    let shifted = lane_fma_float(x, Raw(repeating: 1.442_695_04), magic)
+    let shifted = magic.addingProduct(x, Raw(repeating: 1.442_695_04))
     let n = shifted - magic
-    var r = lane_fma_float(n, Raw(repeating: -0.693_145_75), x)
-    r = lane_fma_float(n, Raw(repeating: -1.428_606_8e-6), r)
+    var r = x.addingProduct(n, Raw(repeating: -0.693_145_75))
+    r = r.addingProduct(n, Raw(repeating: -1.428_606_8e-6))
     var p = Raw(repeating: 1.392_826_72e-3)
-    p = lane_fma_float(p, r, Raw(repeating: 8.363_179_05e-3))
-    p = lane_fma_float(p, r, Raw(repeating: 4.166_652_33e-2))
-    p = lane_fma_float(p, r, Raw(repeating: 1.666_657_70e-1))
-    p = lane_fma_float(p, r, Raw(repeating: 5.000_000_01e-1))
-    p = lane_fma_float(p, r, Raw(repeating: 1))
-    p = lane_fma_float(p, r, Raw(repeating: 1))
+    p = Raw(repeating: 8.363_179_05e-3).addingProduct(p, r)
+    p = Raw(repeating: 4.166_652_33e-2).addingProduct(p, r)
+    p = Raw(repeating: 1.666_657_70e-1).addingProduct(p, r)
+    p = Raw(repeating: 5.000_000_01e-1).addingProduct(p, r)
+    p = Raw(repeating: 1).addingProduct(p, r)
+    p = Raw(repeating: 1).addingProduct(p, r)
     // 2p·2ⁿ⁻¹, because 2¹²⁸ is no float: the exponent field of 2ⁿ⁻¹ is n + 126, here 1 to 254.
     let bits = unsafeBitCast(shifted, to: SIMD16<UInt32>.self)
     let scale = unsafeBitCast((bits &+ 126) &<< 23, to: Raw.self)
@@ -217,16 +255,39 @@ struct DoubleLanes: LaneVector {
   @inline(__always) init(_ source: UnsafePointer<Double>) {
     raw = UnsafeRawPointer(source).loadUnaligned(as: Raw.self)
   }
-  @inline(__always) init(_ source: UnsafePointer<Double>, first count: Int, padding: Double) {
-    var lanes = Raw(repeating: padding)
-    withUnsafeMutableBytes(of: &lanes) { _ = memcpy($0.baseAddress!, source, count * 8) }
-    raw = lanes
+  @inline(never) init(_ source: UnsafePointer<Double>, first count: Int, padding: Double) {
+    let source = UnsafeRawPointer(source)
+    func part<Part>(_ type: Part.Type, from lane: Int) -> Part {
+      source.loadUnaligned(fromByteOffset: lane &* 8, as: type)
+    }
+    let two = SIMD2(repeating: padding)
+    let one = count & 1 == 0 ? two : SIMD2(part(Double.self, from: count & ~1), padding)
+    let three = unsafeBitCast(
+      count & 2 == 0 ? (one, two) : (part(SIMD2<Double>.self, from: count & ~3), one),
+      to: SIMD4<Double>.self)
+    raw = unsafeBitCast(
+      count & 4 == 0
+        ? (three, SIMD4(repeating: padding)) : (part(SIMD4<Double>.self, from: 0), three),
+      to: Raw.self)
   }
   @inline(__always) func store(to target: UnsafeMutablePointer<Double>) {
     UnsafeMutableRawPointer(target).storeBytes(of: raw, as: Raw.self)
   }
-  @inline(__always) func store(to target: UnsafeMutablePointer<Double>, first count: Int) {
-    withUnsafeBytes(of: raw) { _ = memcpy(target, $0.baseAddress!, count * 8) }
+  @inline(never) func store(to target: UnsafeMutablePointer<Double>, first count: Int) {
+    var target = UnsafeMutableRawPointer(target)
+    let (a, b) = unsafeBitCast(raw, to: (SIMD4<Double>, SIMD4<Double>).self)
+    if count & 4 != 0 {
+      target.storeBytes(of: a, as: SIMD4<Double>.self)
+      target += 32
+    }
+    let (c, d) = unsafeBitCast(count & 4 == 0 ? a : b, to: (SIMD2<Double>, SIMD2<Double>).self)
+    if count & 2 != 0 {
+      target.storeBytes(of: c, as: SIMD2<Double>.self)
+      target += 16
+    }
+    if count & 1 != 0 {
+      target.storeBytes(of: count & 2 == 0 ? c.x : d.x, as: Double.self)
+    }
   }
 
   @inline(__always) static func + (a: Self, b: Self) -> Self { Self(raw: a.raw + b.raw) }
@@ -235,7 +296,7 @@ struct DoubleLanes: LaneVector {
   @inline(__always) static func / (a: Self, b: Self) -> Self { Self(raw: a.raw / b.raw) }
   @inline(__always) static prefix func - (a: Self) -> Self { Self(raw: -a.raw) }
   @inline(__always) func adding(_ a: Self, times b: Self) -> Self {
-    Self(raw: lane_fma_double(a.raw, b.raw, raw))
+    Self(raw: raw.addingProduct(a.raw, b.raw))
   }
   @inline(__always) func squareRoot() -> Self { Self(raw: lane_sqrt_double(raw)) }
   @inline(__always) func larger(_ other: Self) -> Self {
@@ -248,13 +309,16 @@ struct DoubleLanes: LaneVector {
     Self(raw: other.raw.replacing(with: raw, where: a.raw .> b.raw))
   }
   @inline(__always) func sum() -> Double {
-    let four = raw.lowHalf + raw.highHalf
-    let two = four.lowHalf + four.highHalf
+    let eight = unsafeBitCast(raw, to: (SIMD4<Double>, SIMD4<Double>).self)
+    let four = unsafeBitCast(eight.0 + eight.1, to: (SIMD2<Double>, SIMD2<Double>).self)
+    let two = four.0 + four.1
     return two.x + two.y
   }
   @inline(__always) func largest() -> Double {
-    let four = raw.lowHalf.replacing(with: raw.highHalf, where: raw.highHalf .> raw.lowHalf)
-    let two = four.lowHalf.replacing(with: four.highHalf, where: four.highHalf .> four.lowHalf)
+    let (a, b) = unsafeBitCast(raw, to: (SIMD4<Double>, SIMD4<Double>).self)
+    let four = a.replacing(with: b, where: b .> a)
+    let (c, d) = unsafeBitCast(four, to: (SIMD2<Double>, SIMD2<Double>).self)
+    let two = c.replacing(with: d, where: d .> c)
     return two.y > two.x ? two.y : two.x
   }
 
@@ -268,24 +332,24 @@ struct DoubleLanes: LaneVector {
     let highest = Raw(repeating: 709.782_712_893_384)
     var x = raw.replacing(with: lowest, where: raw .< lowest)
     x = x.replacing(with: highest, where: raw .> highest)
-    let shifted = lane_fma_double(x, Raw(repeating: 1.442_695_040_888_963_4), magic)
+    let shifted = magic.addingProduct(x, Raw(repeating: 1.442_695_040_888_963_4))
     let n = shifted - magic
-    var r = lane_fma_double(n, Raw(repeating: -0.693_147_180_369_123_82), x)
-    r = lane_fma_double(n, Raw(repeating: -1.908_214_929_270_587_7e-10), r)
+    var r = x.addingProduct(n, Raw(repeating: -0.693_147_180_369_123_82))
+    r = r.addingProduct(n, Raw(repeating: -1.908_214_929_270_587_7e-10))
     var p = Raw(repeating: 1.0 / 6_227_020_800)
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 479_001_600))
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 39_916_800))
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 3_628_800))
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 362_880))
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 40_320))
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 5_040))
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 720))
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 120))
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 24))
-    p = lane_fma_double(p, r, Raw(repeating: 1.0 / 6))
-    p = lane_fma_double(p, r, Raw(repeating: 0.5))
-    p = lane_fma_double(p, r, Raw(repeating: 1))
-    p = lane_fma_double(p, r, Raw(repeating: 1))
+    p = Raw(repeating: 1.0 / 479_001_600).addingProduct(p, r)
+    p = Raw(repeating: 1.0 / 39_916_800).addingProduct(p, r)
+    p = Raw(repeating: 1.0 / 3_628_800).addingProduct(p, r)
+    p = Raw(repeating: 1.0 / 362_880).addingProduct(p, r)
+    p = Raw(repeating: 1.0 / 40_320).addingProduct(p, r)
+    p = Raw(repeating: 1.0 / 5_040).addingProduct(p, r)
+    p = Raw(repeating: 1.0 / 720).addingProduct(p, r)
+    p = Raw(repeating: 1.0 / 120).addingProduct(p, r)
+    p = Raw(repeating: 1.0 / 24).addingProduct(p, r)
+    p = Raw(repeating: 1.0 / 6).addingProduct(p, r)
+    p = Raw(repeating: 0.5).addingProduct(p, r)
+    p = Raw(repeating: 1).addingProduct(p, r)
+    p = Raw(repeating: 1).addingProduct(p, r)
     let bits = unsafeBitCast(shifted, to: SIMD8<UInt64>.self)
     let scale = unsafeBitCast((bits &+ 1022) &<< 52, to: Raw.self)
     let result = (p + p) * scale
