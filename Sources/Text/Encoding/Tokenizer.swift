@@ -50,13 +50,13 @@ public final class Tokenizer: Sendable {
 
   /// An encoding of a text that comes in pieces.
   public func stream(recognizingAddedTokens: Bool = true) -> TokenStream {
-    let words = caches.withLock { $0.popLast() } ?? WordCache()
-    return TokenStream(model, words: words, recognizesAddedTokens: recognizingAddedTokens)
+    let cache = caches.withLock { $0.popLast() } ?? WordCache()
+    return TokenStream(model, cache: cache, recognizesAddedTokens: recognizingAddedTokens)
   }
 
   private func keep(_ stream: consuming TokenStream) {
-    let words = stream.knownWords
-    caches.withLock { if $0.count < 8 { $0.append(words) } }
+    let cache = stream.cache
+    caches.withLock { if $0.count < 8 { $0.append(cache) } }
   }
 
   /// The bytes of ids, one after another; ids without an entry have none.
