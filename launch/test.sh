@@ -17,7 +17,7 @@ run() {
   log=$(mktemp)
   say "tests $name"
   set +e
-  "$@" 2>&1 | tee "$log" | grep -v -a -E '◇|➜|↳|✔.*(Test "|Test .*\(\)|Suite|test case)'
+  "$@" 2>&1 | tee "$log" | grep --line-buffered -v -a -E '◇|➜|↳|✔.*(Test "|Test .*\(\)|Suite|test case)'
   status=${PIPESTATUS[0]}
   set -e
   line=$(grep -a -o -E 'Test run with .*' "$log" | sort | uniq -c | sort -rn | head -n 1 |
