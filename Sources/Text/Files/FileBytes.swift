@@ -32,9 +32,9 @@ struct InputFile: ~Copyable {
   }
 }
 
-enum FileBytes {
+package enum FileBytes {
   /// A whole file.
-  static func read(_ path: String) throws -> [UInt8] {
+  package static func read(_ path: String) throws -> [UInt8] {
     let file = try InputFile(path)
     var bytes: [UInt8] = []
     while try file.read(upTo: 1 << 20, into: &bytes) {}
@@ -48,11 +48,13 @@ struct NewFile: ~Copyable {
   private let temporaryPath: String
   private let descriptor: Int32
 
-  init(replacing path: String) throws {
+  /// Writing begins after `space` bytes, which are zero until they are written.
+  init(replacing path: String, leaving space: Int = 0) throws {
     self.path = path
     temporaryPath = "\(path).\(getpid())-\(String(UInt32.random(in: .min ... .max), radix: 16)).new"
     descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw TextError(path, "cannot be written: \(systemError())") }
+    lseek(descriptor, off_t(space), SEEK_SET)
   }
 
   deinit {
