@@ -65,13 +65,20 @@ private final class PretrainingRun {
     self.options = options
     self.world = world
     var configuration = options.configuration
-    try configuration.validate(ranks: world.size)
+    try world.agreeing { try configuration.validate(ranks: world.size) }
     let text = try TextData(configuration, over: world)
-    configuration.model.vocabulary = try text.vocabulary(for: configuration)
+    configuration.model.vocabulary = try world.agreeing {
+      try text.vocabulary(for: configuration)
+    }
     self.configuration = configuration
     self.text = text
     let device = Device(precision: configuration.run.precision, threads: options.threads)
-    let mesh = ProcessMesh(world, layout: try configuration.layout.resolved(ranks: world.size))
+    let layout = configuration.layout
+    let mesh = ProcessMesh(
+      world,
+      layout: try Layout(
+        ranks: world.size, tensor: layout.tensor, expert: layout.expert,
+        expertTensor: layout.expertTensor))
     try Handshake.check(
       options.handshake + [
         ("configuration", configuration.canonicalText),

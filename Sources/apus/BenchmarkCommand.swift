@@ -109,7 +109,8 @@ struct BenchmarkCommand: ParsableCommand {
       "\(Figure.fixed(Double(sequences * length) / median, 0)) tokens/s, "
         + "\(Figure.fixed(rate / 1e9, 1)) GFLOP/s of \(Figure.fixed(peak.operationsPerSecond / 1e9, 0)) "
         + "(\(Figure.percent(rate / peak.operationsPerSecond))), \(Figure.fixed(median * 1e3, 1)) ms a "
-        + "step (median of \(steps)), peak memory \(Figure.fixed(memory / 1e6, 0)) MB a rank")
+        + "step (median of \(steps)), peak memory \(Figure.fixed(memory / 1e6, 0)) MB a rank "
+        + "(activations \(Figure.bytes(device.activationHighWater)))")
     say(
       "parts, ms: "
         + phases.map { "\($0.part) \(Figure.fixed($0.seconds / Double(steps) * 1e3, 1))" }

@@ -58,7 +58,7 @@ struct GenerateCommand: ParsableCommand {
     if let end = tokenizer?.endOfText { options.stopTokens = [end] }
     if count == 1, let tokenizer {
       // As it comes.
-      var stream = TokenStream(tokenizer)
+      var stream = TextAssembly(tokenizer)
       say(start.map { stream.append($0) }.joined(), terminator: "")
       _ = loaded.model.generate([start], options) { _, token in
         say(stream.append(token), terminator: "")

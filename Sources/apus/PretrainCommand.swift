@@ -32,10 +32,12 @@ struct PretrainCommand: ParsableCommand {
   }
 
   private func train(on world: Communicator, stop: StopRequest) throws {
-    if let feature = missingProcessorFeature {
-      throw ProcessorError(feature: feature)
+    let (configuration, program) = try world.agreeing {
+      if let feature = missingProcessorFeature { throw ProcessorError(feature: feature) }
+      return (
+        try RunConfiguration.load(file: config, settings: set), try Program.fingerprint()
+      )
     }
-    let configuration = try RunConfiguration.load(file: config, settings: set)
     let style = ScreenStyle(
       descriptor: STDOUT_FILENO, everySteps: configuration.display.every,
       environment: ProcessInfo.processInfo.environment)
@@ -44,7 +46,7 @@ struct PretrainCommand: ParsableCommand {
     pretraining.stop = stop
     pretraining.threads = RankOptions.threads(
       configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
-    pretraining.handshake = [("program", try Program.fingerprint())]
+    pretraining.handshake = [("program", program)]
     if case .stopped = try pretraining.run(on: world) {
       throw QuietExit(status: .savedAndNotFinished)
     }

@@ -210,14 +210,14 @@ import Training
     #expect(try RunConfiguration.load(file: file).run.name == "my-run")
   }
 
-  @Test func `a batch that ranks cannot share evenly is refused`() throws {
+  @Test func `a batch with fewer sequences than ranks is refused`() throws {
     let configuration = RunConfiguration()
-    try configuration.validate(ranks: 8)
+    try configuration.validate(ranks: 16)
     #expect(
       refusal {
-        try configuration.validate(ranks: 3)
+        try configuration.validate(ranks: 17)
         return configuration
-      } == "training.batch is 16; accepted: a multiple of the 3 ranks")
+      } == "training.batch is 16; accepted: 17 or more, a sequence for each of the 17 ranks")
   }
 
   @Test func `damaged text is read or refused in one line, never a crash`() {

@@ -23,8 +23,8 @@ extension RunConfiguration {
   /// Throws `SettingRangeError` if that many ranks cannot share the work.
   public func validate(ranks: Int) throws {
     try SettingRangeError.check(
-      training.batch % ranks == 0, "training.batch", training.batch,
-      "a multiple of the \(ranks) ranks")
+      training.batch >= ranks, "training.batch", training.batch,
+      "\(ranks) or more, a sequence for each of the \(ranks) ranks")
   }
 
   private func validateModel() throws {

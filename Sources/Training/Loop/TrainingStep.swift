@@ -158,14 +158,13 @@ public final class Trainer {
     for micro in microBatches {
       let tape = Tape(device)
       let output = model.forward(micro.batch, on: tape)
-      let logits = model.logits(output.hidden)
       let own = model.counts(output, labels: micro.labels, micro.batch)
       seen = seen + own
       clock.end("forward")
       let counts = given ?? own.summed(over: mesh.world)
       clock.end("count")
       let objective = model.objective(
-        output, labels: micro.labels, micro.batch, counts: counts, logits: logits)
+        output, labels: micro.labels, micro.batch, counts: counts)
       result.loss += objective.tokenLoss
       result.balance += objective.balance
       result.z += objective.z

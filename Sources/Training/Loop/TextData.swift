@@ -1,0 +1,136 @@
+// From a corpus to batches: which windows a step takes, and which of them this rank.
+
+import Foundation
+import Parallel
+import Text
+import Transformer
+
+/// A run's text: tokenizer, training windows by step, evaluation windows.
+public struct TextData: Sendable {
+  public let tokenizer: Tokenizer
+  public let training: CorpusPart
+  public let evaluation: CorpusPart
+  private let sampler: TrainingSampler
+  private let windows: EvaluationText
+  private let batch: Int
+  private let microBatch: Int
+  private let length: Int
+
+  /// Opens tokenizer and corpus; the corpus is tokenised by one rank while the others wait. Throws
+  /// `RanksFailed` on all ranks.
+  public init(_ configuration: RunConfiguration, over world: Communicator) throws {
+    let data = configuration.data
+    (tokenizer, training, evaluation, sampler, windows) = try world.agreeing {
+      let tokenizer = try Tokenizer(contentsOf: data.tokenizer)
+      let corpus = try Corpus(data.corpus, tokenizer: tokenizer)
+      let part = configuration.evaluation.part.heldOut
+      let training = corpus.training(holdingOut: part)
+      let evaluation = corpus.evaluation(part)
+      return (
+        tokenizer, training, evaluation,
+        try TrainingSampler(
+          training, sequenceLength: data.sequenceLength, seed: UInt64(configuration.run.seed)),
+        try EvaluationText(
+          evaluation, length: data.sequenceLength, limit: configuration.evaluation.windows)
+      )
+    }
+    batch = configuration.training.batch
+    microBatch = configuration.training.microBatch
+    length = data.sequenceLength
+  }
+
+  /// The configuration's vocabulary, or the tokenizer's size where it is 0.
+  public func vocabulary(for configuration: RunConfiguration) throws -> Int {
+    let wanted = configuration.model.vocabulary
+    let size = tokenizer.vocabularySize
+    guard wanted == 0 || wanted >= size else {
+      throw SettingRangeError(
+        field: "model.vocabulary", value: "\(wanted)",
+        accepted: "\(size) or more, the size of \(configuration.data.tokenizer), or 0 to take it")
+    }
+    return wanted == 0 ? size : wanted
+  }
+
+  /// Bits a character for a loss per token, from the training text's tokens and characters.
+  public func bitsPerCharacter(_ loss: Double) -> Double {
+    loss / log(2) * Double(training.count) / Double(max(training.characters, 1))
+  }
+
+  /// Characters that the evaluated windows spell.
+  public var evaluatedCharacters: Int { windows.characters }
+
+  /// This rank's share of the samples of a step (from 0), in micro-batches; as many on every rank.
+  ///
+  /// The list of samples is global and keyed by (seed, step): ranks take consecutive shares of it.
+  public func microBatches(step: Int, over world: Communicator) -> [MicroBatch] {
+    let starts = sampler.samples(step: step, batch: batch)
+    let own = share(of: batch, part: world.rank, of: world.size)
+    return cut(starts[own].map { training.window(at: $0, count: length + 1) }, over: world)
+  }
+
+  /// This rank's share of the evaluation windows.
+  public func evaluationBatches(over world: Communicator) -> [MicroBatch] {
+    windows.batches(over: world)
+  }
+
+  private func cut(_ windows: [[Int32]], over world: Communicator) -> [MicroBatch] {
+    let largest = (batch + world.size - 1) / world.size
+    let size = microBatch == 0 ? largest : min(microBatch, largest)
+    return (0..<(largest + size - 1) / size).map { index in
+      let part = windows.dropFirst(index * size).prefix(size)
+      return MicroBatch(
+        Batch(tokens: part.flatMap { $0.dropLast() }, sequences: part.count, length: length),
+        labels: part.flatMap { $0.dropFirst() })
+    }
+  }
+}
+
+/// The windows of a part of a corpus in which every character is predicted once.
+public struct EvaluationText: Sendable {
+  /// Characters that the windows' labels spell.
+  public let characters: Int
+  private let windows: EvaluationWindows
+  private let count: Int
+
+  /// The first `limit` windows of a part, 0 for all. Throws where the part has none.
+  public init(_ part: CorpusPart, length: Int, limit: Int) throws {
+    windows = try EvaluationWindows(part, sequenceLength: length)
+    count = limit == 0 ? windows.count : min(limit, windows.count)
+    // Whole parts know their characters; of a few windows the labels' share of the tokens counts.
+    let predicted = (0..<count).reduce(0) { [windows] in $0 + windows[$1].count }
+    characters =
+      count == windows.count
+      ? part.characters
+      : Int((Double(predicted) * Double(part.characters) / Double(part.count)).rounded())
+  }
+
+  /// For a checkpoint's model: its corpus or another, tokenised by its tokenizer.
+  public init(_ loaded: LoadedModel, corpus: String?, part: EvaluationPart) throws {
+    let tokenizer = try Tokenizer(
+      json: loaded.tokenizer, source: "\(loaded.path)/\(CheckpointPart.tokenizer)")
+    let corpus = try Corpus(
+      corpus ?? loaded.configuration.data.corpus, tokenizer: tokenizer)
+    try self.init(
+      corpus.evaluation(part.heldOut), length: loaded.configuration.data.sequenceLength, limit: 0)
+  }
+
+  /// This rank's share, eight windows at a time.
+  public func batches(over world: Communicator) -> [MicroBatch] {
+    let own = share(of: count, part: world.rank, of: world.size)
+    return stride(from: own.lowerBound, to: own.upperBound, by: 8).map { start in
+      let part = (start..<min(start + 8, own.upperBound)).map { windows[$0] }
+      return MicroBatch(
+        Batch(tokens: part.flatMap(\.inputs), sequences: part.count),
+        labels: part.flatMap(\.labels))
+    }
+  }
+}
+
+extension EvaluationPart {
+  var heldOut: HeldOut {
+    switch self {
+    case .heldOut: .lastTenth
+    case .validation: .ninthTenth
+    }
+  }
+}

@@ -1,0 +1,105 @@
+// Generation: with the cache it is the full forward pass, and trained weights write their story.
+
+import Foundation
+import Kernels
+import Parallel
+import Tensors
+import Testing
+import Training
+import Transformer
+
+@Suite struct GenerationTests {
+  /// Full logits of the last position, without a cache.
+  private func logits(_ model: LanguageModel, _ tokens: [Int32], _ device: Device) -> [Double] {
+    let tape = Tape(device, recording: false)
+    let output = model.forward(Batch(tokens: tokens, sequences: 1), on: tape)
+    return model.logits(output.hidden).value.slices(tokens.count - 1, count: 1).elements
+  }
+
+  @Test(arguments: Precision.allCases)
+  func `log-probabilities with a cache are those of the full pass`(precision: Precision) throws {
+    let device = Device(precision: precision, threads: 1)
+    let run = try TinyRun(precision: precision)
+    var options = SamplingOptions()
+    options.maximumNewTokens = 12
+    options.seed = 5
+    let prompts: [[Int32]] = [[1, 2, 3, 4, 5], [7], [30, 2, 9]]
+    let continuations = run.model.generate(prompts, options)
+    // Float32 sums of other lengths; float64 proves that nothing else differs.
+    let bar = precision == .float32 ? 2e-6 : 1e-13
+    for (prompt, continuation) in zip(prompts, continuations) {
+      #expect(continuation.tokens.count == 12)
+      for place in continuation.tokens.indices {
+        let row = logits(run.model, prompt + continuation.tokens.prefix(place), device)
+        let highest = row.max()!
+        let total = row.reduce(0) { $0 + exp($1 - highest) }
+        let expected = row[Int(continuation.tokens[place])] - highest - log(total)
+        let found = continuation.logProbabilities[place]
+        #expect(abs(found - expected) <= bar * max(1, abs(expected)))
+      }
+    }
+  }
+
+  @Test func `a sample does not depend on its batch`() throws {
+    let run = try TinyRun(precision: .float64)
+    var options = SamplingOptions()
+    options.maximumNewTokens = 10
+    options.topK = 9
+    options.topP = 0.9
+    let prompts: [[Int32]] = [[1, 2, 3], [9, 9], [4]]
+    let together = run.model.generate(prompts, options)
+    for (index, prompt) in prompts.enumerated() {
+      let alone = run.model.generate([prompt], options, firstSample: index)[0]
+      #expect(alone.tokens == together[index].tokens)
+    }
+  }
+
+  @Test func `a stop token ends a sequence and belongs to it`() throws {
+    let run = try TinyRun(precision: .float64)
+    var options = SamplingOptions()
+    options.temperature = 0
+    options.maximumNewTokens = 8
+    let free = run.model.generate([[1, 2]], options)[0]
+    options.stopTokens = [free.tokens[3]]
+    let stopped = run.model.generate([[1, 2]], options)[0]
+    let first = free.tokens.firstIndex(of: free.tokens[3])!
+    #expect(stopped.tokens == Array(free.tokens.prefix(first + 1)))
+    #expect(stopped.isFinished)
+  }
+
+  @Test(.enabled(if: Stories.exists, "needs models/stories260k-mixtral beside the package"))
+  func `trained weights write their story`() throws {
+    let golden = try JSON(file: "\(Stories.folder)/golden.json")
+    let ids = golden["ids"]!.asArray!.map { Int32($0.asInteger!) }
+    let device = Device(precision: .float32, threads: 1)
+    let folder = try ModelFolder(Stories.folder)
+    let model = try LanguageModel(
+      folder.configuration.model, on: device, mesh: .single(), seed: 0)
+    try folder.load(into: model)
+    var options = SamplingOptions()
+    options.temperature = 0
+    options.maximumNewTokens = ids.count - 1
+    let written = model.generate([[ids[0]]], options)[0]
+    #expect(written.tokens == Array(ids.dropFirst()))
+    let losses = golden["nll"]!.asArray!.map { $0.asNumber! }
+    for (found, expected) in zip(written.logProbabilities, losses) {
+      #expect(abs(-found - expected) <= 1e-4)
+    }
+    let tape = Tape(device, recording: false)
+    let output = model.forward(Batch(tokens: ids, sequences: 1), on: tape)
+    let logits = model.logits(output.hidden).value
+    for (row, expected) in golden["logits_first4"]!.asArray!.enumerated() {
+      let error = relativeError(
+        logits.slices(row, count: 1).elements, expected.asArray!.map { $0.asNumber! })
+      #expect(error <= Bar.otherLibrary)
+    }
+  }
+}
+
+/// Really trained weights beside the package.
+private enum Stories {
+  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("../shared/models/stories260k-mixtral").path
+  static var exists: Bool { FileManager.default.fileExists(atPath: "\(folder)/config.json") }
+}
