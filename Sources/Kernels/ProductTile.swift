@@ -1,0 +1,207 @@
+// The innermost loop of our own products: eight rows by one or two vectors of sums in registers.
+//
+// For products too thin for OpenBLAS, from scratch memory whose rows are padded to eights and whose
+// columns to whole vectors. Each sum is added in the order of depth, so its bits do not depend on
+// what stands beside it.
+
+/// Rows of a tile.
+let tileRows = 8
+
+/// Rows of a product's left factor as tiles read it: element (i, k) at base[i·rowStep + k·depthStep].
+struct TileRows<Scalar: KernelScalar> {
+  var base: Pointer<Scalar>
+  var rowStep: Int
+  var depthStep: Int
+
+  @inline(__always)
+  subscript(row: Int, from depth: Int) -> TileRows {
+    TileRows(
+      base: base + (row &* rowStep &+ depth &* depthStep), rowStep: rowStep, depthStep: depthStep)
+  }
+}
+
+/// Row-major memory with whole vectors in each row.
+struct TileColumns<Scalar: KernelScalar> {
+  var base: Pointer<Scalar>
+  var step: Int
+
+  @inline(__always)
+  subscript(row: Int, column: Int) -> Pointer<Scalar> { base + (row &* step &+ column) }
+}
+
+/// c[8, columns] = a[8, depth] · b[depth, columns], added to c if `accumulate`.
+///
+/// Columns are whole vectors.
+@inline(__always)
+func multiplyEightRows<Scalar: KernelScalar>(
+  _ a: TileRows<Scalar>, _ b: TileColumns<Scalar>, into c: TileColumns<Scalar>, depth: Int,
+  columns: Int, accumulate: Bool
+) {
+  let lanes = Scalar.laneCount
+  var column = 0
+  while column &+ 2 &* lanes <= columns {
+    multiplyTile(
+      a, b[0, column], b.step, into: c[0, column], c.step, depth: depth, accumulate: accumulate)
+    column &+= 2 &* lanes
+  }
+  if column < columns {
+    multiplyNarrowTile(
+      a, b[0, column], b.step, into: c[0, column], c.step, depth: depth, accumulate: accumulate)
+  }
+}
+
+/// Eight rows by two vectors: sixteen sums.
+@inline(__always)
+private func multiplyTile<Scalar: KernelScalar>(
+  _ a: TileRows<Scalar>, _ b: Pointer<Scalar>, _ bStep: Int, into c: Pointer<Scalar>,
+  _ cStep: Int, depth: Int, accumulate: Bool
+) {
+  typealias Lanes = Scalar.Lanes
+  let lanes = Scalar.laneCount
+  var (p0, p1, p2, p3) = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
+  var (p4, p5, p6, p7) = (p0, p0, p0, p0)
+  var (q0, q1, q2, q3, q4, q5, q6, q7) = (p0, p0, p0, p0, p0, p0, p0, p0)
+  let step = a.rowStep
+  var low = a.base
+  var high = a.base + 4 &* step
+  var right = b
+  for _ in 0..<depth {
+    let left = Lanes(right)
+    let next = Lanes(right + lanes)
+    let (a0, a1) = (Lanes(low[0]), Lanes(low[step]))
+    let (a2, a3) = (Lanes(low[2 &* step]), Lanes(low[3 &* step]))
+    let (a4, a5) = (Lanes(high[0]), Lanes(high[step]))
+    let (a6, a7) = (Lanes(high[2 &* step]), Lanes(high[3 &* step]))
+    p0 = p0.adding(a0, times: left)
+    q0 = q0.adding(a0, times: next)
+    p1 = p1.adding(a1, times: left)
+    q1 = q1.adding(a1, times: next)
+    p2 = p2.adding(a2, times: left)
+    q2 = q2.adding(a2, times: next)
+    p3 = p3.adding(a3, times: left)
+    q3 = q3.adding(a3, times: next)
+    p4 = p4.adding(a4, times: left)
+    q4 = q4.adding(a4, times: next)
+    p5 = p5.adding(a5, times: left)
+    q5 = q5.adding(a5, times: next)
+    p6 = p6.adding(a6, times: left)
+    q6 = q6.adding(a6, times: next)
+    p7 = p7.adding(a7, times: left)
+    q7 = q7.adding(a7, times: next)
+    low += a.depthStep
+    high += a.depthStep
+    right += bStep
+  }
+  put(p0, p1, p2, p3, into: c, cStep, accumulate)
+  put(p4, p5, p6, p7, into: c + 4 &* cStep, cStep, accumulate)
+  put(q0, q1, q2, q3, into: c + lanes, cStep, accumulate)
+  put(q4, q5, q6, q7, into: c + (lanes &+ 4 &* cStep), cStep, accumulate)
+}
+
+/// Eight rows by one vector: eight sums.
+@inline(__always)
+private func multiplyNarrowTile<Scalar: KernelScalar>(
+  _ a: TileRows<Scalar>, _ b: Pointer<Scalar>, _ bStep: Int, into c: Pointer<Scalar>,
+  _ cStep: Int, depth: Int, accumulate: Bool
+) {
+  typealias Lanes = Scalar.Lanes
+  var (p0, p1, p2, p3) = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
+  var (p4, p5, p6, p7) = (p0, p0, p0, p0)
+  let step = a.rowStep
+  var low = a.base
+  var high = a.base + 4 &* step
+  var right = b
+  for _ in 0..<depth {
+    let left = Lanes(right)
+    p0 = p0.adding(Lanes(low[0]), times: left)
+    p1 = p1.adding(Lanes(low[step]), times: left)
+    p2 = p2.adding(Lanes(low[2 &* step]), times: left)
+    p3 = p3.adding(Lanes(low[3 &* step]), times: left)
+    p4 = p4.adding(Lanes(high[0]), times: left)
+    p5 = p5.adding(Lanes(high[step]), times: left)
+    p6 = p6.adding(Lanes(high[2 &* step]), times: left)
+    p7 = p7.adding(Lanes(high[3 &* step]), times: left)
+    low += a.depthStep
+    high += a.depthStep
+    right += bStep
+  }
+  put(p0, p1, p2, p3, into: c, cStep, accumulate)
+  put(p4, p5, p6, p7, into: c + 4 &* cStep, cStep, accumulate)
+}
+
+@inline(__always)
+private func put<Lanes: LaneVector>(
+  _ r0: Lanes, _ r1: Lanes, _ r2: Lanes, _ r3: Lanes, into c: Pointer<Lanes.Scalar>, _ step: Int,
+  _ accumulate: Bool
+) {
+  if accumulate {
+    (Lanes(c) + r0).store(to: c)
+    (Lanes(c + step) + r1).store(to: c + step)
+    (Lanes(c + 2 &* step) + r2).store(to: c + 2 &* step)
+    (Lanes(c + 3 &* step) + r3).store(to: c + 3 &* step)
+  } else {
+    r0.store(to: c)
+    r1.store(to: c + step)
+    r2.store(to: c + 2 &* step)
+    r3.store(to: c + 3 &* step)
+  }
+}
+
+/// target[columns, rows] = source[rows, columns]ᵀ.
+@inline(__always)
+func transpose<Scalar: KernelScalar>(
+  _ source: Pointer<Scalar>, _ sourceStep: Int, rows: Int, columns: Int,
+  into target: Pointer<Scalar>, _ targetStep: Int
+) {
+  if MemoryLayout<Scalar>.size == 4 {
+    transpose4(
+      UnsafeRawPointer(source).assumingMemoryBound(to: UInt32.self), sourceStep, rows, columns,
+      UnsafeMutableRawPointer(target).assumingMemoryBound(to: UInt32.self), targetStep)
+  } else {
+    transpose4(
+      UnsafeRawPointer(source).assumingMemoryBound(to: UInt64.self), sourceStep, rows, columns,
+      UnsafeMutableRawPointer(target).assumingMemoryBound(to: UInt64.self), targetStep)
+  }
+}
+
+/// Blocks of 4 × 4 in registers, single elements at the edges.
+@inline(__always)
+private func transpose4<Word: SIMDScalar & FixedWidthInteger>(
+  _ source: UnsafePointer<Word>, _ sourceStep: Int, _ rows: Int, _ columns: Int,
+  _ target: UnsafeMutablePointer<Word>, _ targetStep: Int
+) {
+  typealias Four = SIMD4<Word>
+  @inline(__always)
+  func load(_ pointer: UnsafePointer<Word>) -> Four {
+    UnsafeRawPointer(pointer).loadUnaligned(as: Four.self)
+  }
+  @inline(__always)
+  func store(_ four: Four, _ pointer: UnsafeMutablePointer<Word>) {
+    UnsafeMutableRawPointer(pointer).storeBytes(of: four, as: Four.self)
+  }
+  let wholeRows = rows & ~3
+  let wholeColumns = columns & ~3
+  var row = 0
+  while row < wholeRows {
+    var column = 0
+    while column < wholeColumns {
+      let from = source + (row &* sourceStep &+ column)
+      let a = load(from)
+      let b = load(from + sourceStep)
+      let c = load(from + 2 &* sourceStep)
+      let d = load(from + 3 &* sourceStep)
+      let to = target + (column &* targetStep &+ row)
+      store(Four(a.x, b.x, c.x, d.x), to)
+      store(Four(a.y, b.y, c.y, d.y), to + targetStep)
+      store(Four(a.z, b.z, c.z, d.z), to + 2 &* targetStep)
+      store(Four(a.w, b.w, c.w, d.w), to + 3 &* targetStep)
+      column &+= 4
+    }
+    row &+= 4
+  }
+  for row in 0..<rows {
+    for column in (row < wholeRows ? wholeColumns : 0)..<columns {
+      target[column &* targetStep &+ row] = source[row &* sourceStep &+ column]
+    }
+  }
+}
