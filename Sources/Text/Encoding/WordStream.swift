@@ -109,7 +109,8 @@ struct WordStream<Sink: WordSink>: Sendable {
   /// text ends here, words that what follows could change are left.
   private mutating func cut(_ range: Range<Int>, isLast: Bool, margin: Int = 0) -> Int {
     var limit = range.upperBound
-    if isFresh && !range.isEmpty {
+    guard isLast ? !range.isEmpty : range.count > margin else { return range.lowerBound }
+    if isFresh {
       isFresh = false
       if rules.addsPrefixSpace && text[range.lowerBound] != UInt8(ascii: " ") {
         text.insert(UInt8(ascii: " "), at: range.lowerBound)
