@@ -32,7 +32,7 @@ public func uniform(_ key: RandomKey, counter: UInt64) -> Double {
 /// An integer in 0 ..< bound, each equally likely up to bound / 2⁶⁴.
 public func uniformInteger(_ key: RandomKey, counter: UInt64, below bound: Int) -> Int {
   require(bound > 0, "an integer below \(bound)")
-  let bits = philox(counter: counter, purpose: .uniform, key: key.bits).low
+  let bits = philox(counter: counter, purpose: .integer, key: key.bits).low
   return Int(UInt64(bound).multipliedFullWidth(by: bits).high)
 }
 
@@ -60,7 +60,7 @@ public func fillNormal(
 
 /// What a block is drawn for: blocks for different purposes never coincide.
 private enum Purpose: UInt64 {
-  case name, derivation, uniform, normal
+  case name, derivation, uniform, integer, normal
 }
 
 @inline(__always)
