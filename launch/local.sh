@@ -25,6 +25,8 @@ stop() {
 }
 
 set_mpirun_options "$ranks"
+# mpirun gives ranks a terminal of its own, even when this script writes to a file.
+[ -t 1 ] || export TERM=dumb
 # In a session of its own, so that Ctrl-C reaches this script alone.
 setsid mpirun "${mpirun_options[@]}" -n "$ranks" "$@" &
 job=$!

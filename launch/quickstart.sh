@@ -20,7 +20,10 @@ say "training on 2 ranks; Ctrl-C saves and stops"
 launch/local.sh 2 "$apus" pretrain configs/quickstart.yaml
 
 say "what the model writes:"
-"$apus" generate "$run" --prompt "And it came to pass" --tokens 120
+for prompt in "In the beginning" "And it came to pass" "Blessed are"; do
+  "$apus" generate "$run" --prompt "$prompt" --length 96
+  echo
+done
 say "done in $((SECONDS - start)) s"
 say "curve:      $run/curve.svg"
-say "checkpoint: $("$apus" checkpoint list "$run" | tail -n 1)"
+say "checkpoint: $(ls -d "$run"/step-* | tail -n 1)"

@@ -22,8 +22,24 @@ public enum Handshake {
       }
       if sides.count > 1 {
         throw HandshakeError(
-          field: name, sides: sides.map { .init(value: $0.value, ranks: $0.ranks) })
+          field: name, sides: distinct(sides).map { .init(value: $0.value, ranks: $0.ranks) })
       }
+    }
+  }
+
+  /// Of values of many lines, a configuration say, only the lines that not all have.
+  private static func distinct(
+    _ sides: [(value: String?, ranks: [Int])]
+  ) -> [(value: String?, ranks: [Int])] {
+    let lines = sides.map { $0.value?.split(separator: "\n") ?? [] }
+    guard lines.contains(where: { $0.count > 1 }) else { return sides }
+    let common = lines.dropFirst().reduce(Set(lines[0])) { $0.intersection($1) }
+    return zip(sides, lines).map { side, lines in
+      (
+        side.value == nil
+          ? nil : lines.filter { !common.contains($0) }.prefix(4).joined(separator: ", "),
+        side.ranks
+      )
     }
   }
 }

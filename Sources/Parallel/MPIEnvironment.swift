@@ -11,24 +11,27 @@ public enum MPIEnvironment {
 
   /// The world of this launch; without `mpirun` a world of one, and MPI is never started.
   ///
-  /// Called once in a process, before it starts other threads. MPI may then be used from any one
-  /// thread at a time. At exit with status 0 MPI is finalised, which waits for the other ranks; at
-  /// exit with another status all ranks end with it. Ranks that agreed to end with a status other
-  /// than 0 call `finish` first.
+  /// Called before the process starts other threads; called again, it makes another communicator
+  /// over the same ranks. MPI may then be used from any one thread at a time. At exit with status 0
+  /// MPI is finalised, which waits for the other ranks; at exit with another status all ranks end
+  /// with it. Ranks that agreed to end with a status other than 0 call `finish` first.
   public static func start() -> Communicator {
     guard isLaunched else { return .alone() }
     var initialised: Int32 = 0
     MPI_Initialized(&initialised)
-    require(initialised == 0, "MPI is started twice")
+    if initialised == 0 { initialise() }
+    var world: MPI_Comm? = MPI_COMM_NULL
+    MPI_Comm_dup(MPI_COMM_WORLD, &world)
+    return Communicator(MPITransport(world!), name: "world")
+  }
+
+  private static func initialise() {
     var provided: Int32 = 0
     MPI_Init_thread(nil, nil, Int32(MPI_THREAD_SERIALIZED), &provided)
     require(
       provided >= Int32(MPI_THREAD_SERIALIZED),
       "MPI offers thread level \(provided), serialized needed")
     on_exit({ status, _ in MPIEnvironment.leave(status: status) }, nil)
-    var world: MPI_Comm? = MPI_COMM_NULL
-    MPI_Comm_dup(MPI_COMM_WORLD, &world)
-    return Communicator(MPITransport(world!), name: "world")
   }
 
   /// Finalises MPI, if it was started: waits until every rank does so.
@@ -69,11 +72,12 @@ public protocol AgreedError: Error {}
 
 /// A rank's last words.
 struct FaultReport {
-  /// Who speaks: `rank 5 of 8: data 2, tensor 1; expert-data 1, expert 1`.
+  /// Who speaks: `rank 5 of 8: data 2, tensor 1; expert-data 1, expert 1`. Not said of an error
+  /// that all share.
   let speaker: String
   let error: any Error
 
-  var text: String { "apus: \(speaker): \(error)\n" }
+  var text: String { error is AgreedError ? "apus: \(error)\n" : "apus: \(speaker): \(error)\n" }
 
   /// Writes the report on standard error and ends all ranks, also when nobody reads it.
   func endProcess(code: Int32) -> Never {

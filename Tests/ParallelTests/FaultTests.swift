@@ -31,6 +31,21 @@ import Testing
     }
   }
 
+  @Test func `of a long text only the lines that differ are shown`() throws {
+    try onRanks([2, 3]) { world, checks in
+      var found: HandshakeError?
+      do {
+        let text = "width = 4\nseed = \(world.rank == 1 ? 7 : 1)\nlayers = 2"
+        try Handshake.check([("configuration", text)], over: world)
+      } catch let error as HandshakeError { found = error }
+      let others = world.size == 2 ? "rank 0" : "ranks 0, 2"
+      checks.equal(
+        found?.description,
+        "configuration must be equal on all ranks: \(others): 'seed = 1'; rank 1: 'seed = 7'",
+        "message")
+    }
+  }
+
   @Test func `a field that one rank lacks is named`() throws {
     try onRanks([2]) { world, checks in
       var found: HandshakeError?
