@@ -7,16 +7,17 @@ import Synchronization
 /// Threads that run numbered tasks; the caller is one of them.
 ///
 /// One team belongs to one rank and is used from one thread at a time. A team of one starts no
-/// thread. Workers spin for some microseconds between kernels, then sleep.
-// @unchecked: the job's fields are written by the caller before `generation` is raised and read
-// by workers after they see it raised (release/acquire), never at the same time.
+/// thread. Workers spin for some microseconds between kernels, then sleep. A worker that is asleep
+/// or gets no core delays nobody: the caller waits for tasks, not for workers.
+// @unchecked: the job's fields are written by the caller before it offers tasks in `ticket` and read
+// by workers only once they have claimed one, while the caller waits for it (release/acquire).
 public final class ThreadTeam: @unchecked Sendable {
   public let size: Int
   private var job: ((Int, Int) -> Void)?
   private var taskCount = 0
-  private let nextTask = Atomic<Int>(0)
-  private let generation = Atomic<Int>(0)
-  private let running = Atomic<Int>(0)
+  /// The job's number in the high half, how many of its tasks nobody has claimed in the low half.
+  private let ticket = Atomic<UInt64>(0)
+  private let unfinished = Atomic<Int>(0)
   private let sleeping = Atomic<Int>(0)
   private let stopping = Atomic<Bool>(false)
   private var threads: [pthread_t] = []
@@ -60,7 +61,7 @@ public final class ThreadTeam: @unchecked Sendable {
 
   deinit {
     stopping.store(true, ordering: .sequentiallyConsistent)
-    generation.add(1, ordering: .sequentiallyConsistent)
+    ticket.add(1 << 32, ordering: .sequentiallyConsistent)
     pthread_mutex_lock(mutex)
     pthread_cond_broadcast(wake)
     pthread_mutex_unlock(mutex)
@@ -81,12 +82,13 @@ public final class ThreadTeam: @unchecked Sendable {
       for task in 0..<tasks { body(task, 0) }
       return
     }
+    require(tasks <= Int(UInt32.max), "\(tasks) tasks")
     withoutActuallyEscaping(body) { escaping in
       job = escaping
       taskCount = tasks
-      nextTask.store(0, ordering: .relaxed)
-      running.store(size - 1, ordering: .relaxed)
-      generation.add(1, ordering: .sequentiallyConsistent)
+      unfinished.store(tasks, ordering: .relaxed)
+      let number = (ticket.load(ordering: .relaxed) >> 32) &+ 1
+      ticket.store(number << 32 | UInt64(tasks), ordering: .sequentiallyConsistent)
       if sleeping.load(ordering: .sequentiallyConsistent) > 0 {
         pthread_mutex_lock(mutex)
         pthread_cond_broadcast(wake)
@@ -94,7 +96,7 @@ public final class ThreadTeam: @unchecked Sendable {
       }
       takeTasks(as: 0)
       var spins = 0
-      while running.load(ordering: .acquiring) > 0 {
+      while unfinished.load(ordering: .acquiring) > 0 {
         spin_pause()
         spins += 1
         if spins > 4096 { sched_yield() }
@@ -110,42 +112,53 @@ public final class ThreadTeam: @unchecked Sendable {
     if let base = scratchMemory[worker].base, scratchMemory[worker].bytes >= bytes { return base }
     free(scratchMemory[worker].base)
     var base: UnsafeMutableRawPointer?
-    require(posix_memalign(&base, 64, max(bytes, 64)) == 0, "no memory for \(bytes) bytes of scratch")
+    require(
+      posix_memalign(&base, 64, max(bytes, 64)) == 0, "no memory for \(bytes) bytes of scratch")
     scratchMemory[worker] = (base, max(bytes, 64))
     return base!
   }
 
   private func takeTasks(as worker: Int) {
-    let body = job!
-    let count = taskCount
-    while true {
-      let task = nextTask.add(1, ordering: .relaxed).oldValue
-      if task >= count { return }
-      body(task, worker)
+    var seen = ticket.load(ordering: .acquiring)
+    while seen & 0xFFFF_FFFF > 0 {
+      // The number in the high half keeps a late worker from claiming a task of a later job as one
+      // of an earlier.
+      let (claimed, current) = ticket.weakCompareExchange(
+        expected: seen, desired: seen - 1, ordering: .acquiringAndReleasing)
+      if claimed {
+        runTask(taskCount - Int(seen & 0xFFFF_FFFF), as: worker)
+        unfinished.subtract(1, ordering: .releasing)
+      }
+      seen = claimed ? ticket.load(ordering: .acquiring) : current
     }
   }
 
+  // Not inlined: the job must be let go before its task counts as finished.
+  @inline(never)
+  private func runTask(_ task: Int, as worker: Int) {
+    job!(task, worker)
+  }
+
   private func work(as worker: Int) {
-    var seen = 0
+    var seen: UInt64 = 0
     while true {
       var spins = 0
-      while generation.load(ordering: .acquiring) == seen {
+      while ticket.load(ordering: .acquiring) >> 32 == seen {
         spin_pause()
         spins += 1
         if spins > 20_000 {
           pthread_mutex_lock(mutex)
           sleeping.add(1, ordering: .sequentiallyConsistent)
-          while generation.load(ordering: .sequentiallyConsistent) == seen {
+          while ticket.load(ordering: .sequentiallyConsistent) >> 32 == seen {
             pthread_cond_wait(wake, mutex)
           }
           sleeping.subtract(1, ordering: .sequentiallyConsistent)
           pthread_mutex_unlock(mutex)
         }
       }
-      seen += 1
+      seen = ticket.load(ordering: .acquiring) >> 32
       if stopping.load(ordering: .sequentiallyConsistent) { return }
       takeTasks(as: worker)
-      running.subtract(1, ordering: .releasing)
     }
   }
 }

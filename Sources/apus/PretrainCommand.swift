@@ -38,9 +38,11 @@ struct PretrainCommand: ParsableCommand {
         try RunConfiguration.load(file: config, settings: set), try Program.fingerprint()
       )
     }
+    var environment = ProcessInfo.processInfo.environment
+    // mpirun gives its ranks a pseudo-terminal, wherever its own output goes.
+    if MPIEnvironment.isLaunched && !Program.parentWritesToTerminal { environment["TERM"] = "dumb" }
     let style = ScreenStyle(
-      descriptor: STDOUT_FILENO, everySteps: configuration.display.every,
-      environment: ProcessInfo.processInfo.environment)
+      descriptor: STDOUT_FILENO, everySteps: configuration.display.every, environment: environment)
     var pretraining = Pretraining(configuration, style: style) { say($0, terminator: "") }
     pretraining.isResuming = resume
     pretraining.stop = stop
@@ -53,8 +55,15 @@ struct PretrainCommand: ParsableCommand {
   }
 }
 
-/// The running program, for the comparison of ranks.
+/// The running program and who started it.
 enum Program {
+  /// Whether standard output of the process that started this one is a terminal.
+  static var parentWritesToTerminal: Bool {
+    let target = try? FileManager.default.destinationOfSymbolicLink(
+      atPath: "/proc/\(getppid())/fd/1")
+    return target.map { $0.hasPrefix("/dev/pts/") || $0.hasPrefix("/dev/tty") } ?? false
+  }
+
   /// SHA-256 of the executable.
   static func fingerprint() throws -> String {
     try Digest.sha256(file: "/proc/self/exe")

@@ -1,6 +1,5 @@
 // A model as a checkpoint holds it, for everything that does not train.
 
-import Foundation
 import Kernels
 import Parallel
 import Tensors
@@ -19,7 +18,7 @@ public struct LoadedModel {
   public init(
     _ path: String, threads: Int, precision: Precision? = nil, mesh: ProcessMesh = .single()
   ) throws {
-    let folder = try LoadedModel.folder(path)
+    let folder = try CheckpointFolder(newestAt: path)
     self.path = folder.path
     let configurationPath = "\(folder.path)/\(CheckpointPart.configuration)"
     configuration = try RunConfiguration.read(
@@ -29,17 +28,5 @@ public struct LoadedModel {
     model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 0)
     try model.load(folder.tensors(CheckpointPart.model))
     tokenizer = try folder.contents(CheckpointPart.tokenizer)
-  }
-
-  private static func folder(_ path: String) throws -> CheckpointFolder {
-    guard Disk().exists(path) else { throw FileError(path, "there is no such checkpoint or run") }
-    if Disk().exists("\(path)/\(Manifest.fileName)") { return try CheckpointFolder(path: path) }
-    let url = URL(fileURLWithPath: path).standardizedFileURL
-    let store = try CheckpointStore(
-      folder: url.deletingLastPathComponent().path, run: url.lastPathComponent)
-    guard let newest = try store.newest() else {
-      throw FileError(path, "holds no complete checkpoint")
-    }
-    return newest
   }
 }
