@@ -10,6 +10,11 @@ table='
 ranks          | all rank tests pass under mpirun on 1, 2, 3, 4 and 8 ranks
 goldens        | all pass
 differences    | worst relative error ≤ 1e-7, float64
+data-parallel  | 20 losses on 1, 2 and 4 ranks within 1e-5 (float32), 1e-11 (float64)
+faults         | ranks that differ: named and ended in ≤ 5 s, 20 of 20
+resume         | 5 random stops on 1 and 2 ranks: equal bit for bit
+kills          | 20 random kills, ≥ 5 in a save: equal bit for bit, no process left
+quickstart     | worst of 3 seeds ≤ 1.55 bits a character in ≤ 300 s of training
 '
 
 all=$(sed -n 's/^\([a-z-]*\) *|.*/\1/p' <<< "$table")
