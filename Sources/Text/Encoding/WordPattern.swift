@@ -12,7 +12,7 @@ public enum WordPattern: Sendable, Equatable {
   public static let qwen = WordPattern.qwen(digits: 1)
 
   /// The regular expression that `tokenizer.json` holds; GPT-2's is implied there.
-  var regularExpression: String {
+  package var regularExpression: String {
     switch self {
     case .gpt2:
       #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
@@ -25,18 +25,18 @@ public enum WordPattern: Sendable, Equatable {
 }
 
 /// Finds words one after another.
-struct WordScanner {
+package struct WordScanner {
   private let pattern: WordPattern
   private let classes = CharacterClasses.shared
 
-  init(_ pattern: WordPattern) { self.pattern = pattern }
+  package init(_ pattern: WordPattern) { self.pattern = pattern }
 
   /// No decision looks further than this many bytes past a word's end.
   static let lookahead = 8
 
   /// Where the word that starts at `start` ends, if the text ends with `bytes`.
   @inline(__always)
-  func end(of start: Int, in bytes: Span<UInt8>) -> Int {
+  package func end(of start: Int, in bytes: Span<UInt8>) -> Int {
     switch pattern {
     case .gpt2: gpt2End(start, bytes)
     case .qwen(let digits): qwenEnd(start, bytes, digits)

@@ -40,7 +40,8 @@ struct VocabularyReading {
       if let id = ids[Array(token.content.utf8)] {
         guard id == token.id else {
           throw component.error(
-            "the added token \"\(token.content)\" has the id \(token.id) and in vocab \(id)")
+            "added_tokens gives \"\(token.content)\" the id \(token.id), vocab \(id); accepted: one id"
+          )
         }
       } else {
         token.isOutsideVocabulary = true

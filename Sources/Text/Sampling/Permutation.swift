@@ -1,15 +1,15 @@
 // A shuffled order that is computed place by place and never stored.
 
 /// A permutation of 0..<count, drawn by a key (a Feistel network, with cycle walking).
-struct Permutation: Sendable {
-  let count: Int
+package struct Permutation: Sendable {
+  package let count: Int
   private let key: UInt64
   /// The network works on twice as many bits.
   private let halfBits: UInt64
 
   private static let rounds: UInt64 = 8
 
-  init(of count: Int, key: UInt64) {
+  package init(of count: Int, key: UInt64) {
     check(count > 0, "a permutation of \(count)")
     self.count = count
     self.key = key
@@ -18,7 +18,7 @@ struct Permutation: Sendable {
   }
 
   /// The element at this place. On average four rounds through the network or fewer.
-  subscript(place: Int) -> Int {
+  package subscript(place: Int) -> Int {
     check(place >= 0 && place < count, "place \(place) of \(count)")
     var word = UInt64(place)
     // The network permutes a power of 4; elements outside the range are passed on.
