@@ -35,6 +35,9 @@ struct VocabularyReading {
       try place(ByteAlphabet.bytes(of: name) ?? Array(name.utf8), id, name)
       ids[Array(name.utf8)] = Int32(id)
     }
+    let merges = Merges(rules: try rules(ids), byteTokens: try byteTokens(ids))
+    var merged = Set(merges.byteTokens)
+    for rule in merges.rules { merged.formUnion([rule.left, rule.right, rule.result]) }
     var all: [AddedToken] = []
     for var token in added {
       if let id = ids[Array(token.content.utf8)] {
@@ -47,11 +50,10 @@ struct VocabularyReading {
         token.isOutsideVocabulary = true
         try place([], Int(token.id), token.content)
       }
-      // Decoding gives back the string as it was found.
-      entries[Int(token.id)] = Array(token.content.utf8)
+      // Decoding gives back the string as it was found, unless merges make the same entry of bytes.
+      if !merged.contains(token.id) { entries[Int(token.id)] = Array(token.content.utf8) }
       all.append(token)
     }
-    let merges = Merges(rules: try rules(ids), byteTokens: try byteTokens(ids))
     return TokenizerModel(options, entries: entries, merges: merges, addedTokens: all)
   }
 
