@@ -30,7 +30,8 @@ let package = Package(
         "Transformer", "Parallel", "Tensors", "Kernels", "Text", "CCrypto",
         .product(name: "Yams", package: "Yams"),
       ]),
-    .target(name: "Stages", dependencies: ["Training", "Transformer", "Parallel", "Tensors", "Text"]),
+    .target(
+      name: "Stages", dependencies: ["Training", "Transformer", "Parallel", "Tensors", "Text"]),
     .executableTarget(
       name: "apus",
       dependencies: [
@@ -38,9 +39,9 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
-    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "Kernels"]),
     .testTarget(name: "ParallelTests", dependencies: ["Parallel", "Tensors", "Kernels"]),
-    .testTarget(name: "TransformerTests", dependencies: ["Transformer", "Training", "Parallel", "Tensors"]),
+    .testTarget(
+      name: "TransformerTests", dependencies: ["Transformer", "Training", "Parallel", "Tensors"]),
     .testTarget(name: "TextTests", dependencies: ["Text"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training", "Stages", "Text", "Parallel"]),
     .testTarget(name: "CommandTests", dependencies: ["Training"]),

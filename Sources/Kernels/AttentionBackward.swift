@@ -1,176 +1,168 @@
 // Attention backward: blocks of rows by blocks of keys, probabilities made again from log-sum-exp.
 
-/// Rows whose probabilities are held at a time.
-private let blockRows = 64
-/// Keys whose probabilities are held at a time.
+/// Keys whose probabilities are held at a time, a multiple of the tile's rows.
 private let blockKeys = 512
 
 @inline(__always)
 func attendBackward<Scalar: KernelScalar>(
   _ type: Scalar.Type, _ memory: AttentionMemory, _ gradient: AttentionGradientMemory,
   _ shape: AttentionShape, _ team: ThreadTeam
-) {
-  guard shape.sequences > 0 else { return }
+) where Scalar.Lanes: PowerLanes {
   let width = wholeVectors(type, shape.headWidth)
-  let capacity = wholeVectors(type, shape.keyCapacity)
-  let block = min(capacity, blockKeys)
-  // Keys and values transposed, keys and both gradients by row; of a block of rows the queries, dO
-  // and dq, probabilities and their gradients, and two numbers each.
-  let elements = 5 * width * capacity + blockRows * (3 * width + 2 * block + 2)
+  let capacity = (shape.keyCapacity + tileRows) / tileRows * tileRows
+  let block = 4 * Scalar.laneCount
+  // Keys, values and their gradients; of a block of rows the queries and dO by row and across and
+  // dq, probabilities and their gradients, and four numbers each.
+  let elements =
+    4 * width * capacity + block * (5 * width + 2 * min(capacity, blockKeys) + 4)
   team.run(shape.sequences * shape.keyValueHeads) { task, worker in
     let scratch = team.scratch(bytes: elements * MemoryLayout<Scalar>.stride, worker: worker)
-      .assumingMemoryBound(to: type)
-    attendBackward(AttentionRows(task: task, shape), memory, gradient, scratch, block)
+    attendBackward(
+      AttentionRows(
+        sequence: task / shape.keyValueHeads, keyValueHead: task % shape.keyValueHeads, shape),
+      memory, gradient, ScratchCursor<Scalar>(scratch))
   }
 }
 
-/// With P = softmax(S), S = q·kᵀ (q scaled), D_i = dO_i · o_i:
-/// dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P ∘ (dP − D), dq = scale · dS·k, dk = dSᵀ·q.
+/// With P = softmax(S), S = scale · q·kᵀ, D_i = dO_i · o_i:
+/// dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P ∘ (dP − D), dq = scale · dS·k, dk = scale · dSᵀ·q;
+/// q is held as scale · q / ln 2, so that S is in units of ln 2.
 @inline(__always)
 private func attendBackward<Scalar: KernelScalar>(
   _ rows: AttentionRows, _ memory: AttentionMemory, _ gradient: AttentionGradientMemory,
-  _ scratch: Pointer<Scalar>, _ block: Int
-) {
+  _ scratch: ScratchCursor<Scalar>
+) where Scalar.Lanes: PowerLanes {
+  typealias Lanes = Scalar.Lanes
   let headWidth = rows.headWidth
   let width = wholeVectors(Scalar.self, headWidth)
-  let capacity = wholeVectors(Scalar.self, rows.keyCount)
-  var free = scratch
-  func take(_ count: Int, step: Int) -> TileColumns<Scalar> {
-    defer { free += count * step }
-    return TileColumns(base: free, step: step)
-  }
-  let keysAcross = take(width, step: capacity)
-  let valuesAcross = take(width, step: capacity)
-  let spare = take(capacity, step: width)
-  let dk = take(capacity, step: width)
-  let dv = take(capacity, step: width)
-  let queries = take(blockRows, step: width)
-  let outputGradients = take(blockRows, step: width)
-  let dq = take(blockRows, step: width)
-  let probabilities = take(blockRows, step: block)
-  let scoreGradients = take(blockRows, step: block)
-  let logSums = take(1, step: blockRows).base
-  let dots = take(1, step: blockRows).base
-  rows.packTransposed(memory.k, into: keysAcross)
-  rows.packTransposed(memory.v, into: valuesAcross)
-  let keys = rows.wholeVectors(memory.k, copy: spare)
+  let capacity = (rows.keyCount + tileRows) / tileRows * tileRows
+  let block = 4 * Scalar.laneCount
+  var scratch = scratch
+  let keyCopy = scratch.take(capacity, step: width)
+  let valueCopy = scratch.take(capacity, step: width)
+  let dk = scratch.take(capacity, step: width)
+  let dv = scratch.take(capacity, step: width)
+  let queries = scratch.take(block, step: width)
+  let outputGradients = scratch.take(block, step: width)
+  let dq = scratch.take(block, step: width)
+  let queriesAcross = scratch.take(width, step: block)
+  let outputGradientsAcross = scratch.take(width, step: block)
+  let probabilities = scratch.take(min(capacity, blockKeys), step: block)
+  let scoreGradients = scratch.take(min(capacity, blockKeys), step: block)
+  let limitMemory = scratch.take(2, step: block)
+  let logSums = scratch.take(1, step: block).base
+  let dots = scratch.take(1, step: block).base
+  let keys = rows.keys(memory.k, copy: keyCopy, rows: rows.count)
+  let values = rows.keys(memory.v, copy: valueCopy, rows: rows.count)
   dk.base.update(repeating: 0, count: capacity * width)
   dv.base.update(repeating: 0, count: capacity * width)
-  let scale = Scalar(rows.shape.scale)
+  let scale = Lanes(Scalar(rows.shape.scale))
+  let natural = Lanes(Scalar(naturalPerBinary))
 
-  for first in stride(from: 0, to: rows.count, by: blockRows) {
-    let range = first..<min(rows.count, first + blockRows)
-    rows.pack(memory.q, range, scale: scale, into: queries, capacity: blockRows)
-    rows.pack(gradient.dO, range, scale: 1, into: outputGradients, capacity: blockRows)
-    dq.base.update(repeating: 0, count: blockRows * width)
-    for (i, row) in range.enumerated() {
-      logSums[i] = rows.logSumExp(Scalar.self, of: row, in: memory.logSumExp).pointee
-      dots[i] = dotLanes(
-        headWidth, outputGradients[i, 0], rows.start(Scalar.self, of: row, in: memory.o))
+  for first in stride(from: 0, to: rows.count, by: block) {
+    let strip = first..<min(rows.count, first + block)
+    let limits = AttentionLimits(rows, strip, capacity: block, memory: limitMemory)
+    rows.pack(
+      memory.q, strip, scale: rows.shape.scale / naturalPerBinary, into: queries,
+      across: queriesAcross)
+    rows.pack(
+      gradient.dO, strip, scale: 1, into: outputGradients, across: outputGradientsAcross)
+    dq.base.update(repeating: 0, count: block * width)
+    logSums.update(repeating: 0, count: block)
+    dots.update(repeating: 0, count: block)
+    rows.forEachLogSum(Scalar.self, strip, of: memory.logSumExp) { i, place in
+      logSums[i] = place.pointee / Scalar(naturalPerBinary)
     }
-    let seen = rows.visibleKeys(range)
-    var from = seen.lowerBound & ~(Scalar.laneCount - 1)
+    rows.forEach(Scalar.self, strip, of: memory.o) { i, output in
+      dots[i] = dotLanes(headWidth, outputGradients[i, 0], output)
+    }
+    let seen = limits.keys(0, count: strip.count).any
+    var from = seen.lowerBound & ~(tileRows - 1)
     while from < seen.upperBound {
-      let columns = from..<min(from + block, seen.upperBound)
-      for strip in stride(from: 0, to: range.count, by: tileRows) {
-        let stripRows = first + strip..<min(first + strip + tileRows, range.upperBound)
-        let visible = rows.visibleKeys(stripRows).clamped(to: columns)
-        let p = TileColumns(base: probabilities[strip, 0], step: block)
-        let ds = TileColumns(base: scoreGradients[strip, 0], step: block)
-        let start = visible.lowerBound & ~(Scalar.laneCount - 1)
-        let across = wholeVectors(Scalar.self, visible.upperBound - start)
+      let columns = from..<min(from + blockKeys, seen.upperBound)
+      multiplyKeys(
+        keys, queriesAcross, into: probabilities, from: from, columns, limits, depth: headWidth)
+      multiplyKeys(
+        values, outputGradientsAcross, into: scoreGradients, from: from, columns, limits,
+        depth: headWidth)
+      for row in stride(from: 0, to: strip.count, by: Scalar.laneCount) {
+        differentiate(
+          probabilities[0, row], scoreGradients[0, row], block, limits, row, columns,
+          logSums: Lanes(logSums + row), dots: Lanes(dots + row))
+      }
+      for row in stride(from: 0, to: strip.count, by: tileRows) {
+        let own = limits.keys(row, count: min(tileRows, strip.count - row)).any
+          .clamped(to: columns)
         multiplyEightRows(
-          TileRows(base: queries[strip, 0], rowStep: width, depthStep: 1),
-          TileColumns(base: keysAcross[0, start], step: capacity),
-          into: TileColumns(base: p[0, start - from], step: block), depth: headWidth,
-          columns: across, accumulate: false)
-        multiplyEightRows(
-          TileRows(base: outputGradients[strip, 0], rowStep: width, depthStep: 1),
-          TileColumns(base: valuesAcross[0, start], step: capacity),
-          into: TileColumns(base: ds[0, start - from], step: block), depth: headWidth,
-          columns: across, accumulate: false)
-        for i in 0..<tileRows {
-          let row = first + strip + i
-          let own =
-            row < range.upperBound
-            ? rows.visibleKeys(row).clamped(to: columns) : columns.lowerBound..<columns.lowerBound
-          differentiate(
-            p[i, 0], ds[i, 0], own.lowerBound - from..<own.upperBound - from,
-            zeroed: wholeVectors(Scalar.self, columns.count), logSum: logSums[strip + i],
-            dot: dots[strip + i])
-        }
-        multiplyEightRows(
-          TileRows(base: ds[0, visible.lowerBound - from], rowStep: block, depthStep: 1),
-          TileColumns(base: keys[visible.lowerBound, 0], step: keys.step),
-          into: TileColumns(base: dq[strip, 0], step: width), depth: visible.count, columns: width,
+          TileRows(
+            base: scoreGradients[own.lowerBound - from, row], rowStep: 1, depthStep: block),
+          TileColumns(base: keys[own.lowerBound, 0], step: keys.step),
+          into: TileColumns(base: dq[row, 0], step: width), depth: own.count, columns: width,
           accumulate: true)
       }
-      addTransposed(
-        rows, range, columns, probabilities, outputGradients, into: dv, from: from)
-      addTransposed(rows, range, columns, scoreGradients, queries, into: dk, from: from)
-      from += block
+      for key in stride(from: from, to: columns.upperBound, by: tileRows) {
+        let range = limits.rows(seeing: key..<key + tileRows)
+        let weights = (key - from) * block + range.lowerBound
+        multiplyEightRows(
+          TileRows(base: probabilities.base + weights, rowStep: block, depthStep: 1),
+          TileColumns(base: outputGradients[range.lowerBound, 0], step: width),
+          into: TileColumns(base: dv[key, 0], step: width), depth: range.count, columns: width,
+          accumulate: true)
+        multiplyEightRows(
+          TileRows(base: scoreGradients.base + weights, rowStep: block, depthStep: 1),
+          TileColumns(base: queries[range.lowerBound, 0], step: width),
+          into: TileColumns(base: dk[key, 0], step: width), depth: range.count, columns: width,
+          accumulate: true)
+      }
+      from += blockKeys
     }
-    for (i, row) in range.enumerated() {
-      let target = rows.start(Scalar.self, of: row, in: gradient.dq)
-      let factor = Scalar.Lanes(scale)
+    rows.forEach(Scalar.self, strip, of: gradient.dq) { i, target in
       forLanes(Scalar.self, headWidth) { c, n in
-        target.set(c, n, dq[i, 0].lanes(c, n) * factor)
+        target.set(c, n, dq[i, 0].lanes(c, n) * scale)
       }
     }
   }
-  for key in 0..<rows.shape.keyCapacity {
+  for key in 0..<rows.keyCount {
     let dkTarget = rows.start(Scalar.self, ofKey: key, in: gradient.dk)
     let dvTarget = rows.start(Scalar.self, ofKey: key, in: gradient.dv)
-    if key < rows.keyCount {
-      dkTarget.update(from: dk[key, 0], count: headWidth)
-      dvTarget.update(from: dv[key, 0], count: headWidth)
-    } else {
-      dkTarget.update(repeating: 0, count: headWidth)
-      dvTarget.update(repeating: 0, count: headWidth)
+    forLanes(Scalar.self, headWidth) { c, n in
+      dkTarget.set(c, n, dk[key, 0].lanes(c, n) * natural)
+      dvTarget.set(c, n, dv[key, 0].lanes(c, n))
+    }
+  }
+  for key in rows.keyCount..<rows.shape.keyCapacity {
+    for matrix in [gradient.dk, gradient.dv] {
+      rows.start(Scalar.self, ofKey: key, in: matrix).update(repeating: 0, count: headWidth)
     }
   }
 }
 
-/// Of one row: scores become probabilities p, and dp becomes p·(dp − dot), over the visible keys;
-/// zeros elsewhere.
+/// For a vector of rows: scores become probabilities p, and dp becomes p·(dp − dot), 0 where a row
+/// does not see the key.
 @inline(__always)
 private func differentiate<Scalar: KernelScalar>(
-  _ p: Pointer<Scalar>, _ dp: Pointer<Scalar>, _ visible: Range<Int>, zeroed: Int, logSum: Scalar,
-  dot: Scalar
-) {
-  let shift = Scalar.Lanes(logSum)
-  let dot = Scalar.Lanes(dot)
-  let (pSeen, dpSeen) = (p + visible.lowerBound, dp + visible.lowerBound)
-  forLanes(Scalar.self, visible.count) { i, n in
-    let e = (pSeen.lanes(i, n) - shift).exponential()
-    pSeen.set(i, n, e)
-    dpSeen.set(i, n, e * (dpSeen.lanes(i, n) - dot))
+  _ scores: Pointer<Scalar>, _ gradients: Pointer<Scalar>, _ step: Int,
+  _ limits: AttentionLimits<Scalar>, _ row: Int, _ columns: Range<Int>, logSums: Scalar.Lanes,
+  dots: Scalar.Lanes
+) where Scalar.Lanes: PowerLanes {
+  typealias Lanes = Scalar.Lanes
+  let visible = limits.keys(row, count: Scalar.laneCount)
+  // dk and dv read whole tiles of keys, and rows that stand between those that see them.
+  let read = visible.any.clamped(to: columns).wholeTiles
+  for key in columns.lowerBound..<read.lowerBound {
+    let offset = (key &- columns.lowerBound) &* step
+    Lanes.zero.store(to: scores + offset)
+    Lanes.zero.store(to: gradients + offset)
   }
-  p.update(repeating: 0, count: visible.lowerBound)
-  dp.update(repeating: 0, count: visible.lowerBound)
-  (p + visible.upperBound).update(repeating: 0, count: zeroed - visible.upperBound)
-  (dp + visible.upperBound).update(repeating: 0, count: zeroed - visible.upperBound)
-}
-
-/// target[keys] += weights[rows, keys]ᵀ · factors[rows].
-@inline(__always)
-private func addTransposed<Scalar: KernelScalar>(
-  _ rows: AttentionRows, _ range: Range<Int>, _ keys: Range<Int>, _ weights: TileColumns<Scalar>,
-  _ factors: TileColumns<Scalar>, into target: TileColumns<Scalar>, from: Int
-) {
-  let end = (range.count + tileRows - 1) / tileRows * tileRows
-  var start = 0
-  for key in stride(from: keys.lowerBound, to: keys.upperBound, by: tileRows) {
-    // Strips of rows that end before this key add nothing.
-    while start + tileRows < end
-      && rows.visibleKeys(range.lowerBound + start + tileRows - 1).upperBound <= key
-    {
-      start += tileRows
+  limits.walk((any: read, all: visible.all)) { key, masked in
+    let offset = (key &- columns.lowerBound) &* step
+    var p = (Lanes(scores + offset) - logSums).powerOfTwo()
+    var ds = p * (Lanes(gradients + offset) - dots)
+    if masked {
+      p = limits.shown(p, row, key: key, else: .zero)
+      ds = limits.shown(ds, row, key: key, else: .zero)
     }
-    multiplyEightRows(
-      TileRows(base: weights[start, key - from], rowStep: 1, depthStep: weights.step),
-      TileColumns(base: factors[start, 0], step: factors.step),
-      into: TileColumns(base: target[key, 0], step: target.step), depth: end - start,
-      columns: target.step, accumulate: true)
+    p.store(to: scores + offset)
+    ds.store(to: gradients + offset)
   }
 }

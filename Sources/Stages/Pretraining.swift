@@ -23,6 +23,8 @@ public struct Pretraining {
   /// Go on from the newest complete checkpoint; without one the run starts anew.
   public var isResuming = false
   public var threads = 1
+  /// Ranks that share this machine's memory.
+  public var ranksOnThisMachine = 1
   public var stop: StopRequest?
   /// What text on rank 0 is shown with.
   public var style: ScreenStyle
@@ -65,10 +67,21 @@ private final class PretrainingRun {
     self.options = options
     self.world = world
     var configuration = options.configuration
+    // First of all: ranks that differ here would part at the next collective.
+    try Handshake.check(
+      options.handshake + [
+        ("configuration", configuration.canonicalText), ("resume", String(options.isResuming)),
+        ("OpenBLAS kernel", productKernelName), ("threads", String(options.threads)),
+      ], over: world)
     try world.agreeing { try configuration.validate(ranks: world.size) }
     let text = try TextData(configuration, over: world)
     configuration.model.vocabulary = try world.agreeing {
-      try text.vocabulary(for: configuration)
+      var model = configuration.model
+      model.vocabulary = try text.vocabulary(for: configuration)
+      try model.checkFits(
+        numbersPerParameter: 4, precision: configuration.run.precision,
+        copies: options.ranksOnThisMachine)
+      return model.vocabulary
     }
     self.configuration = configuration
     self.text = text
@@ -80,11 +93,8 @@ private final class PretrainingRun {
         ranks: world.size, tensor: layout.tensor, expert: layout.expert,
         expertTensor: layout.expertTensor))
     try Handshake.check(
-      options.handshake + [
-        ("configuration", configuration.canonicalText),
-        ("tokenizer", text.tokenizer.fingerprint), ("corpus", text.training.fingerprint),
-        ("OpenBLAS kernel", productKernelName), ("threads", String(options.threads)),
-      ], over: world)
+      [("tokenizer", text.tokenizer.fingerprint), ("corpus", text.training.fingerprint)],
+      over: world)
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed))
     model.recomputesBlocks = configuration.training.recompute == .block

@@ -1,0 +1,59 @@
+// 2ˣ as softmax needs it: attention's scores are kept in units of ln 2, so that no argument is
+// above zero and none has to be scaled.
+
+/// ln 2: a score in natural units is so much times the one that is kept.
+let naturalPerBinary = 0.693_147_180_559_945_309_4
+
+/// Lanes with a short 2ˣ.
+protocol PowerLanes: LaneVector {
+  /// 2ˣ for x ≤ 0, within 2 units in the last place; no less than the smallest normal number. NaN
+  /// stays.
+  func powerOfTwo() -> Self
+}
+
+// x = n + r with |r| ≤ ½; adding 1.5·2²³ (1.5·2⁵²) leaves the rounded n in the low bits.
+
+extension FloatLanes: PowerLanes {
+  // The polynomial of degree 6 through 2ʳ at Chebyshev's nodes: its error is 4e-9.
+  @inline(__always) func powerOfTwo() -> FloatLanes {
+    let magic = FloatLanes(12_582_912)
+    let x = larger(FloatLanes(-126))
+    let shifted = x + magic
+    let r = x - (shifted - magic)
+    var p = FloatLanes(1.545316295e-04)
+    p = FloatLanes(1.339086336e-03).adding(p, times: r)
+    p = FloatLanes(9.618082557e-03).adding(p, times: r)
+    p = FloatLanes(5.550357114e-02).adding(p, times: r)
+    p = FloatLanes(2.402265076e-01).adding(p, times: r)
+    p = FloatLanes(6.931471880e-01).adding(p, times: r)
+    p = FloatLanes(1).adding(p, times: r)
+    let bits = unsafeBitCast(shifted.raw, to: SIMD16<UInt32>.self)
+    return p * FloatLanes(raw: unsafeBitCast((bits &+ 127) &<< 23, to: SIMD16<Float>.self))
+  }
+}
+
+extension DoubleLanes: PowerLanes {
+  // Taylor's polynomial of degree 13 for e to the r·ln 2: its error is 5e-18.
+  @inline(__always) func powerOfTwo() -> DoubleLanes {
+    let magic = DoubleLanes(6_755_399_441_055_744)
+    let x = larger(DoubleLanes(-1022))
+    let shifted = x + magic
+    let r = (x - (shifted - magic)) * DoubleLanes(0.693_147_180_559_945_309_4)
+    var p = DoubleLanes(1.0 / 6_227_020_800)
+    p = DoubleLanes(1.0 / 479_001_600).adding(p, times: r)
+    p = DoubleLanes(1.0 / 39_916_800).adding(p, times: r)
+    p = DoubleLanes(1.0 / 3_628_800).adding(p, times: r)
+    p = DoubleLanes(1.0 / 362_880).adding(p, times: r)
+    p = DoubleLanes(1.0 / 40_320).adding(p, times: r)
+    p = DoubleLanes(1.0 / 5_040).adding(p, times: r)
+    p = DoubleLanes(1.0 / 720).adding(p, times: r)
+    p = DoubleLanes(1.0 / 120).adding(p, times: r)
+    p = DoubleLanes(1.0 / 24).adding(p, times: r)
+    p = DoubleLanes(1.0 / 6).adding(p, times: r)
+    p = DoubleLanes(0.5).adding(p, times: r)
+    p = DoubleLanes(1).adding(p, times: r)
+    p = DoubleLanes(1).adding(p, times: r)
+    let bits = unsafeBitCast(shifted.raw, to: SIMD8<UInt64>.self)
+    return p * DoubleLanes(raw: unsafeBitCast((bits &+ 1023) &<< 52, to: SIMD8<Double>.self))
+  }
+}
