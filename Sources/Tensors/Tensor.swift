@@ -21,7 +21,7 @@ public final class Storage {
       nil, max(bytes, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     require(mapped != MAP_FAILED, "the system gives no memory for \(bytes) bytes: errno \(errno)")
     base = mapped!
-    _ = madvise(base, bytes, 14 /* MADV_HUGEPAGE */)
+    _ = madvise(base, bytes, adviseHugePages)
     self.bytes = bytes
     arena = nil
   }
