@@ -14,6 +14,9 @@ data-parallel  | 20 losses on 1, 2 and 4 ranks within 1e-5 (float32), 1e-11 (flo
 faults         | ranks that differ: named and ended in ≤ 5 s, 20 of 20
 resume         | 5 random stops on 1 and 2 ranks: equal bit for bit
 kills          | 20 random kills, ≥ 5 in a save: equal bit for bit, no process left
+scaling        | set b, 8 sequences a rank: 2 ranks x 1 thread ≥ 1.80 x 1 rank x 1 thread
+speed          | sets a, b, c: ≥ 2 x PyTorch as installed, ≥ 1.1 x with AVX-512; 2 ranks ≥ 1.3 x DDP
+memory         | ≤ 324, 1011, 2243 MB on a, b, c; flat over 10,000 steps of a
 quickstart     | worst of 3 seeds ≤ 1.55 bits a character in ≤ 300 s of training
 '
 
