@@ -78,13 +78,19 @@ public struct Variable {
   public let value: Tensor
   public let tape: Tape
   public let gradient: GradientSlot?
-  let saved: Saved
+  private let keeper: Saved
 
   init(_ value: Tensor, tape: Tape, gradient: GradientSlot?, saved: Saved) {
     self.value = value
     self.tape = tape
     self.gradient = gradient
-    self.saved = saved
+    keeper = saved
+  }
+
+  /// The value for a pullback to hold; each one asks for itself.
+  var saved: Saved {
+    keeper.holders += 1
+    return keeper
   }
 
   public var shape: [Int] { value.shape }
@@ -98,6 +104,8 @@ public struct Variable {
 final class Saved {
   private var kept: Tensor?
   private let remake: (() -> Tensor)?
+  /// Pullbacks that hold it.
+  fileprivate(set) var holders = 0
 
   init(_ tensor: Tensor) {
     kept = tensor
@@ -113,9 +121,10 @@ final class Saved {
     return made
   }
 
-  /// The tensor if its memory is held here alone and may be overwritten, else nil.
+  /// The tensor if this is its memory's only holder and one pullback this one's, so that the pullback
+  /// may overwrite it; else nil. Asked before `tensor`, which makes another holder.
   func overwritable() -> Tensor? {
-    guard kept != nil, isKnownUniquelyReferenced(&kept!.storage) else { return nil }
+    guard holders == 1, kept != nil, isKnownUniquelyReferenced(&kept!.storage) else { return nil }
     return kept
   }
 }

@@ -1,6 +1,7 @@
 // The command: its subcommands, its version, and how it ends.
 
 import ArgumentParser
+import Kernels
 
 @main
 struct Apus: ParsableCommand {
@@ -18,6 +19,8 @@ struct Apus: ParsableCommand {
   static func main() {
     do {
       var command = try parseAsRoot()
+      // Dies of an illegal instruction otherwise, sooner or later.
+      if let feature = missingProcessorFeature { throw ProcessorError(feature: feature) }
       try command.run()
     } catch {
       Failure.exit(with: error)

@@ -17,8 +17,9 @@ public func tokenLogProbabilities(_ logits: Variable, labels: [Int32]) -> Variab
   Kernels.tokenLogProbabilities(
     logits.value.matrix, labels: labels, into: y.matrix, logSumExp: logSumExp.matrix, team: team)
   return tape.result(y, from: [logits]) { [saved = logits.saved, slot = logits.gradient] dy in
+    let own = saved.overwritable()
     let input = saved.tensor
-    let gradient = saved.overwritable() ?? device.tensor(input.shape)
+    let gradient = own ?? device.tensor(input.shape)
     tokenLogProbabilitiesGradient(
       dy.matrix, logits: input.matrix, labels: labels, logSumExp: logSumExp.matrix,
       into: gradient.matrix, team: team)

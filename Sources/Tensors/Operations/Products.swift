@@ -112,8 +112,9 @@ public func gatedLinear(
     groupedProduct(
       dy.matrix, offsets: offsets, weights: w.groups, into: hidden.matrix, form: .inputGradient,
       team: team)
+    let own = saved.overwritable()
     let input = saved.tensor
-    let gradient = saved.overwritable() ?? device.tensor(input.shape)
+    let gradient = own ?? device.tensor(input.shape)
     let rowGradient = dRow == nil ? nil : device.tensor([rows, 1])
     gatedActivationGradient(
       hidden.matrix, gateUp: input.matrix, rowWeights: rowWeights?.matrix, activation,

@@ -32,6 +32,14 @@ extension OperationCase {
     ) {
       gatedLinear($0[0], rowWeights: nil, .relu, offsets: [0, 6], $0[1])
     },
+    OperationCase("gated linear, gates used twice", [[6, 3], [2, 10, 3], [2, 4, 5]]) {
+      let gates = groupedLinear($0[0], offsets: [0, 4, 6], $0[1])
+      let hidden = gatedLinear(
+        gates, rowWeights: nil, .silu, offsets: [0, 4, 6], $0[2])
+      return sum(
+        hidden,
+        gatedLinear(gates, rowWeights: nil, .silu, offsets: [0, 4, 6], $0[2]))
+    },
     OperationCase("gated linear after grouped linear", [[6, 3], [2, 10, 3], [2, 4, 5]]) {
       gatedLinear(
         groupedLinear($0[0], offsets: [0, 4, 6], $0[1]), rowWeights: nil, .silu,
@@ -116,6 +124,12 @@ extension OperationCase {
     },
     OperationCase("token log-probabilities of a product", [[4, 5], [9, 5]]) {
       tokenLogProbabilities(linear($0[0], $0[1]), labels: [8, -100, 0, 3])
+    },
+    OperationCase("token log-probabilities, logits used twice", [[4, 5], [9, 5]]) {
+      let logits = linear($0[0], $0[1])
+      return sum(
+        tokenLogProbabilities(logits, labels: [8, -100, 0, 3]),
+        sum(logSumExp(logits), tokenLogProbabilities(logits, labels: [1, 2, 3, 4])))
     },
     OperationCase("scaled sum", [[4, 3]]) { scaledSum($0[0], factor: -0.25) },
     OperationCase("weighted total", [[4, 3]]) {

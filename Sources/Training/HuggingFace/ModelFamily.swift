@@ -148,7 +148,11 @@ public struct FamilyConfiguration: Sendable {
       ("num_experts_per_tok", count(router.expertsPerToken)),
       ("num_local_experts", count(router.experts)),
       ("num_experts", count(router.experts)),
-      ("router_aux_loss_coef", .number(router.balanceCoefficient)),
+      // Another scope's coefficient means nothing there: no factor converts it.
+      (
+        "router_aux_loss_coef",
+        .number(router.balanceScope == .pooled ? router.balanceCoefficient : 0)
+      ),
       ("output_router_logits", false),
       ("dtype", dtype),
       ("torch_dtype", dtype),

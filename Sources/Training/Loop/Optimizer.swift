@@ -1,4 +1,4 @@
-// AdamW over the model's flat buffers: moments, decay, the global gradient norm.
+// AdamW over a model's parameters: moments, decay, bias correction.
 
 import Kernels
 import Parallel
@@ -14,7 +14,7 @@ public final class Optimizer {
   /// Updates made so far.
   public var updates = 0
   public let parameters: ParameterSet
-  /// First and second moments, in the order of the parameters; views into one buffer a group.
+  /// First and second moments, in the order of the parameters.
   public let moments: [(first: Tensor, second: Tensor)]
 
   public init(
