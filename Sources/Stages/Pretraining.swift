@@ -62,6 +62,8 @@ private final class PretrainingRun {
   /// On rank 0.
   private var output: RunOutput?
   private var lastSaved: String?
+  /// Checkpoints newer than the one that is gone on from, none of them whole.
+  private var passedOver: [CheckpointInfo] = []
 
   init(_ options: Pretraining, on world: Communicator) throws {
     self.options = options
@@ -78,6 +80,7 @@ private final class PretrainingRun {
     configuration.model.vocabulary = try world.agreeing {
       var model = configuration.model
       model.vocabulary = try text.vocabulary(for: configuration)
+      try model.validate()
       try model.checkFits(
         numbersPerParameter: 4, precision: configuration.run.precision,
         copies: options.ranksOnThisMachine)
@@ -124,17 +127,39 @@ private final class PretrainingRun {
 
   /// Loads the newest checkpoint; false if there is none.
   private func resume() throws -> Bool {
-    let found = try world.agreeing { try store.newest()?.step ?? -1 }
+    let found = try world.agreeing { try wholeCheckpoint()?.step ?? -1 }
     let step = world.maximum(found)
     guard step >= 0 else { return false }
-    guard found == step else {
-      throw FileError(store.path, "rank \(world.rank) sees step \(found), others \(step)")
+    let (folder, damaged) = try world.agreeing {
+      guard found == step else {
+        throw FileError(store.path, "the newest step here is \(found), on other ranks \(step)")
+      }
+      let all = try store.checkpoints()
+      return (all.last { $0.folder != nil }!.folder!, all.filter { $0.step > step })
     }
-    let folder = try world.agreeing { try store.newest()! }
+    passedOver = damaged
+    do {
+      try world.agreeing { try folder.verify(reader: world.rank, of: world.size) }
+    } catch let failure as RanksFailed {
+      throw DamagedCheckpoint(path: folder.path, failure: failure)
+    }
     try world.agreeing { try checkFits(folder) }
-    state = try trainer.load(folder)
+    let loaded = try trainer.load(folder, isVerified: true)
+    state.step = loaded.step
+    state.tokens = loaded.tokens
     lastSaved = folder.path
     return true
+  }
+
+  /// The newest whole checkpoint; nil if there is none at all. Where all are damaged nobody shall
+  /// write over them.
+  private func wholeCheckpoint() throws -> CheckpointFolder? {
+    let all = try store.checkpoints()
+    if let whole = all.last(where: { $0.folder != nil }) { return whole.folder }
+    guard case .failure(let error) = all.last?.state else { return nil }
+    throw FileError(
+      store.path,
+      "holds damaged checkpoints alone (\(error)); choose another run.name, or remove the folder")
   }
 
   /// Refuses a checkpoint of another run: what is learnt from must be the same.
@@ -145,9 +170,15 @@ private final class PretrainingRun {
       file: path)
     // More steps may follow, on other threads; paths are compared by what they hold.
     let free = ["training.steps", "run.threads", "data.corpus", "data.tokenizer", "layout"]
+    let json = try JSON(
+      parsing: folder.contents(CheckpointPart.state), source: CheckpointPart.state)
+    // An imported model has seen no text yet: only the model itself must be the same.
+    let isImported = json["corpus"]?.asString == ""
     let differences = configuration.differences(from: saved).filter { difference in
-      RunConfiguration.changesLearning(difference.path)
-        && !free.contains { difference.path == $0 || difference.path.hasPrefix($0 + ".") }
+      isImported
+        ? difference.path.hasPrefix("model.") && !difference.path.hasPrefix("model.router.balance")
+        : RunConfiguration.changesLearning(difference.path)
+          && !free.contains { difference.path == $0 || difference.path.hasPrefix($0 + ".") }
     }
     if let first = differences.first {
       throw FileError(
@@ -156,9 +187,9 @@ private final class PretrainingRun {
           + differences.map(\.description).joined(separator: ", ")
           + "; accepted: \(first.path): \(first.other), or another run.name")
     }
-    let json = try JSON(
-      parsing: folder.contents(CheckpointPart.state), source: CheckpointPart.state)
-    for (name, own) in [("corpus", state.corpus), ("tokenizer", state.tokenizer)] {
+    guard !isImported else { return }
+    // The tokenizer first: the corpus' fingerprint is of its tokens.
+    for (name, own) in [("tokenizer", state.tokenizer), ("corpus", state.corpus)] {
       guard json[name]?.asString == own else {
         throw FileError(
           folder.path,
@@ -171,7 +202,7 @@ private final class PretrainingRun {
   /// A new run does not bury an old one's checkpoints.
   private func refuseToOverwrite() throws -> Bool {
     try world.agreeing {
-      guard let old = try store.newest() else { return }
+      guard let old = try wholeCheckpoint() else { return }
       throw FileError(
         store.path,
         "holds a checkpoint of step \(old.step); go on with --resume, choose another run.name, "
@@ -195,6 +226,10 @@ private final class PretrainingRun {
       "products: OpenBLAS \(productKernelName), \(rate) GFLOP/s measured",
     ]
     if let warning = productKernelWarning { lines.append("warning: \(warning)") }
+    for checkpoint in passedOver {
+      guard case .failure(let error) = checkpoint.state else { continue }
+      lines.append("warning: passed over a damaged checkpoint: \(error)")
+    }
     if resumed {
       lines.append("resumed from \(lastSaved ?? "") at step \(state.step)")
     } else if options.isResuming {
@@ -259,6 +294,7 @@ private final class PretrainingRun {
         update: phase("norm", "update"), data: dataSeconds))
     try world.agreeing { try output?.step(record) }
     guard hasRouters,
+      configuration.display.routerEvery > 0,
       isDue(configuration.display.routerEvery) || state.step == configuration.training.steps
     else { return }
     let routers = routerRecord(result)
@@ -313,5 +349,14 @@ private final class PretrainingRun {
       keep: configuration.checkpoint.keep)
     lastSaved = store.begin(step: state.step).finalPath
     output?.note("saved \(lastSaved ?? "")")
+  }
+}
+
+/// A checkpoint of the right size whose bytes are not those that were written.
+public struct DamagedCheckpoint: AgreedError, CustomStringConvertible {
+  public let path: String
+  public let failure: RanksFailed
+  public var description: String {
+    "\(failure); to go on from the checkpoint before, remove \(path)"
   }
 }

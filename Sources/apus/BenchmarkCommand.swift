@@ -43,6 +43,10 @@ struct BenchmarkCommand: ParsableCommand {
     let configuration = try world.agreeing {
       let configuration = try RunConfiguration.load(file: config, settings: set)
       try configuration.model.validate()
+      try configuration.validate(ranks: world.size)
+      try configuration.model.checkFits(
+        numbersPerParameter: 4, precision: configuration.run.precision,
+        copies: RankOptions.onThisMachine(inProcess: ranks.ranksInProcess))
       return configuration
     }
     let threads = RankOptions.threads(

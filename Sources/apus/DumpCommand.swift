@@ -35,6 +35,8 @@ struct DumpCommand: ParsableCommand {
     let folder = try ModelFolder(model)
     let batch = try DumpBatch(
       file: batch, vocabulary: folder.configuration.model.vocabulary)
+    // Weights and gradients.
+    try folder.configuration.model.checkFits(numbersPerParameter: 2, precision: precision)
     let mesh = ProcessMesh.single()
     let model = try LanguageModel(folder.configuration.model, on: device, mesh: mesh, seed: 0)
     try folder.load(into: model)

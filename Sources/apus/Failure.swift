@@ -14,6 +14,12 @@ enum ExitStatus: Int32 {
   case savedAndNotFinished = 75
 }
 
+/// An argument that turns out wrong while the command runs.
+struct ArgumentError: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
 /// Thrown to end with a status when everything has been said.
 struct QuietExit: Error {
   let status: ExitStatus
@@ -33,12 +39,10 @@ struct Failure {
     case let code as ExitCode:
       message = nil
       status = code.rawValue
-    case is ConfigurationError, is SettingRangeError:
-      message = Self.line(error)
-      status = ExitStatus.usage.rawValue
     default:
       message = Self.line(error)
-      status = ExitStatus.failure.rawValue
+      let isOfUsage = error is ArgumentError || error.isOfConfiguration
+      status = (isOfUsage ? ExitStatus.usage : .failure).rawValue
     }
   }
 
@@ -47,7 +51,7 @@ struct Failure {
     // What argument parsing throws (wrong arguments, help, version) it words and ends by itself.
     let parsing = Apus.exitCode(for: error)
     if parsing == .validationFailure || parsing == .success {
-      silenceAllButRankZero(status: parsing.rawValue)
+      letRankZeroSpeak(status: parsing.rawValue)
       Apus.exit(withError: error)
     }
     let failure = Failure(error)
@@ -57,13 +61,14 @@ struct Failure {
     Foundation.exit(failure.status)
   }
 
-  /// Under mpirun all ranks have the same command line: rank 0 says what is wrong with it.
-  private static func silenceAllButRankZero(status: Int32) {
+  /// Under mpirun most often all ranks have the same command line, and rank 0 says what is wrong
+  /// with it. mpirun ends everybody as soon as one rank fails: who still lives after a while has a
+  /// command line of its own, and speaks.
+  private static func letRankZeroSpeak(status: Int32) {
     let rank = ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_RANK"] ?? "0"
     guard rank != "0" else { return }
-    // mpirun ends everybody as soon as one rank fails, so rank 0 needs time to speak first.
-    if status != 0 { sleep(1) }
-    Foundation.exit(status)
+    if status == 0 { Foundation.exit(status) }
+    sleep(2)
   }
 
   /// The error's own words on one line.

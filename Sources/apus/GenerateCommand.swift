@@ -77,23 +77,26 @@ struct GenerateCommand: ParsableCommand {
 
   private func start(_ tokenizer: Tokenizer?, vocabulary: Int) throws -> [Int32] {
     if let tokens {
+      guard tokens.contains(where: { $0 != "," }) else {
+        throw ArgumentError("--tokens is '\(tokens)'; accepted: numbers, separated by commas")
+      }
       return try tokens.split(separator: ",").map { part in
         guard let token = Int32(part.trimmingCharacters(in: .whitespaces)),
           (0..<Int32(vocabulary)).contains(token)
         else {
-          throw ValidationError(
+          throw ArgumentError(
             "--tokens holds '\(part)'; accepted: numbers from 0 to \(vocabulary - 1)")
         }
         return token
       }
     }
     guard let tokenizer else {
-      throw ValidationError("the checkpoint has no tokenizer; give --tokens instead of --prompt")
+      throw ArgumentError("the checkpoint has no tokenizer; give --tokens instead of --prompt")
     }
     let encoded = tokenizer.encode(prompt)
     if !encoded.isEmpty { return encoded }
     guard let end = tokenizer.endOfText else {
-      throw ValidationError("--prompt is empty; accepted: some text")
+      throw ArgumentError("--prompt is empty; accepted: some text")
     }
     return [end]
   }

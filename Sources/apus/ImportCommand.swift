@@ -37,6 +37,8 @@ struct ImportCommand: ParsableCommand {
     if let old = try store.newest() {
       throw FileError(old.path, "is there already; choose another --name")
     }
+    // Weights and moments.
+    try source.configuration.model.checkFits(numbersPerParameter: 3, precision: precision)
     let device = Device(
       precision: precision, threads: ProcessInfo.processInfo.activeProcessorCount)
     let mesh = ProcessMesh.single()

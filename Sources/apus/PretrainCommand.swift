@@ -33,7 +33,6 @@ struct PretrainCommand: ParsableCommand {
 
   private func train(on world: Communicator, stop: StopRequest) throws {
     let (configuration, program) = try world.agreeing {
-      if let feature = missingProcessorFeature { throw ProcessorError(feature: feature) }
       return (
         try RunConfiguration.load(file: config, settings: set), try Program.fingerprint()
       )
@@ -48,6 +47,7 @@ struct PretrainCommand: ParsableCommand {
     pretraining.stop = stop
     pretraining.threads = RankOptions.threads(
       configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
+    pretraining.ranksOnThisMachine = RankOptions.onThisMachine(inProcess: ranks.ranksInProcess)
     pretraining.handshake = [("program", program)]
     if case .stopped = try pretraining.run(on: world) {
       throw QuietExit(status: .savedAndNotFinished)

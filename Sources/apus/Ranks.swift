@@ -50,10 +50,14 @@ extension RankOptions {
   /// Threads for each rank: `wanted`, or the machine's cores shared by the ranks on it.
   static func threads(_ wanted: Int, world: Communicator, inProcess: Int?) -> Int {
     if wanted > 0 { return wanted }
-    let onThisMachine =
-      inProcess
+    let cores = ProcessInfo.processInfo.activeProcessorCount
+    return max(1, cores / max(onThisMachine(inProcess: inProcess), 1))
+  }
+
+  /// Ranks that run on this machine.
+  static func onThisMachine(inProcess: Int?) -> Int {
+    inProcess
       ?? ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) } ?? 1
-    return max(1, ProcessInfo.processInfo.activeProcessorCount / max(onThisMachine, 1))
   }
 }
 

@@ -1,11 +1,14 @@
 // Work that may fail on one rank and must then fail on all.
 
 import Parallel
+import Transformer
 
 /// What failed where, thrown by every rank alike.
 public struct RanksFailed: AgreedError, CustomStringConvertible {
   /// Each failing rank's own words; ranks with the same words are named together.
   public let failures: [(ranks: [Int], problem: String)]
+  /// Whether all of it lies in the configuration, so that starting again as it is cannot help.
+  public let isOfConfiguration: Bool
   let size: Int
 
   public var description: String {
@@ -25,18 +28,37 @@ extension Communicator {
   /// `body` meets no collective.
   public func agreeing<Result>(_ body: () throws -> Result) throws -> Result {
     let result = Swift.Result { try body() }
-    var problem = ""
-    if case .failure(let error) = result { problem = "\(error)" }
-    let problems = gather(problem)
+    var own: [String] = []
+    if case .failure(let error) = result {
+      own = ["\(error)", error.isOfConfiguration ? "configuration" : "other"]
+    }
+    let problems = gather(own)
     var failures: [(ranks: [Int], problem: String)] = []
-    for (rank, problem) in problems.enumerated() where !problem.isEmpty {
+    for (rank, words) in problems.enumerated() {
+      guard let problem = words.first else { continue }
       if let known = failures.firstIndex(where: { $0.problem == problem }) {
         failures[known].ranks.append(rank)
       } else {
         failures.append(([rank], problem))
       }
     }
-    guard failures.isEmpty else { throw RanksFailed(failures: failures, size: size) }
+    guard failures.isEmpty else {
+      throw RanksFailed(
+        failures: failures, isOfConfiguration: !problems.contains { $0.last == "other" },
+        size: size)
+    }
     return try result.get()
+  }
+}
+
+extension Error {
+  /// Whether the settings must change before the command can succeed.
+  public var isOfConfiguration: Bool {
+    switch self {
+    case is ConfigurationError, is SettingRangeError, is ModelConfigurationError, is MemoryError:
+      true
+    case let failed as RanksFailed: failed.isOfConfiguration
+    default: false
+    }
   }
 }
