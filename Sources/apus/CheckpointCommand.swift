@@ -23,6 +23,9 @@ struct CheckpointCommand: ParsableCommand {
       guard !runs.isEmpty else { return print("\(folder): no runs") }
       for run in runs {
         let store = try CheckpointStore(folder: folder, run: run)
+        guard name == nil || Disk().exists(store.path) else {
+          throw FileError(store.path, "there is no such run; accepted: a run of \(folder)")
+        }
         let checkpoints = try store.checkpoints()
         print(checkpoints.isEmpty ? "\(store.path): no checkpoints" : store.path)
         let newest = checkpoints.last { $0.folder != nil }?.step
