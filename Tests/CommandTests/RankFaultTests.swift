@@ -1,0 +1,130 @@
+// Faults of single ranks under mpirun: named, and over for all of them at once.
+
+import Foundation
+import Testing
+
+@Suite(.enabled(if: Program.hasMPI, "mpirun is not installed"))
+struct RankFaultTests {
+  /// Two ranks of which the second has settings of its own.
+  private func start(
+    _ name: String, common: [String] = [], second: [String]
+  ) throws -> Child {
+    let workshop = try Workshop.shared()
+    let words = [Program.apus] + workshop.training(name, common)
+    return try workshop.start(
+      Program.mpirun + ["-n", "1"] + words + [":", "-n", "1"] + words
+        + second.flatMap { ["--set", $0] })
+  }
+
+  static let differences: [(second: [String], says: [String], status: Int32)] = [
+    (["run.seed=2"], ["configuration", "rank 0", "rank 1", "seed"], 1),
+    (["optimizer.learningRate=0.5"], ["configuration", "rank 1", "learningRate"], 1),
+    (["data.tokenizer=other.json"], ["data.tokenizer", "rank 0", "rank 1"], 1),
+    (["run.threads=2"], ["run.threads = 1", "rank 1: 'run.threads = 2'"], 1),
+    (["model.widht=3"], ["rank 1 of 2", "did you mean 'model.width'?"], 64),
+  ]
+
+  @Test(arguments: differences.indices)
+  func `a rank that differs is named before the first step`(index: Int) throws {
+    let workshop = try Workshop.shared()
+    let (second, says, status) = Self.differences[index]
+    let name = workshop.fresh("different")
+    let outcome = try start(name, second: second).wait()
+    expectRefusal(outcome, status: status, says: says)
+    #expect(try !workshop.names("runs").contains(name))
+  }
+
+  @Test func `a rank that sees other files ends all with its number`() throws {
+    let workshop = try Workshop.shared()
+    // The second rank's folder has a configuration and a tokenizer, and no corpus, or another.
+    for (corpus, says) in [
+      (nil, ["rank 1 of 2", "corpus.txt", "No such file"]),
+      ("corpus.txt", ["corpus must be equal", "rank 0: '", "rank 1: '"]),
+    ] {
+      let elsewhere = workshop.fresh("elsewhere")
+      for name in ["tiny.yaml", "tokenizer.json"] {
+        try workshop.write("\(elsewhere)/\(name)", workshop.bytes(name))
+      }
+      if let corpus {
+        try workshop.write("\(elsewhere)/\(corpus)", Array(workshop.bytes(corpus).dropLast(9000)))
+      }
+      let words = [Program.apus] + workshop.training("never")
+      let outcome = try workshop.start(
+        Program.mpirun + ["-n", "1"] + words + [":", "-n", "1", "-wdir", workshop.path(elsewhere)]
+          + words
+      ).wait()
+      expectRefusal(outcome, says: says)
+    }
+    #expect(try !workshop.names("runs").contains("never"))
+  }
+
+  @Test func `a rank with an unknown option speaks itself`() throws {
+    let workshop = try Workshop.shared()
+    let words = [Program.apus] + workshop.training("never")
+    let outcome = try workshop.start(
+      Program.mpirun + ["-n", "1"] + words + [":", "-n", "1"] + words + ["--bogus"]
+    ).wait()
+    expectRefusal(outcome, status: 64, says: ["--bogus"])
+  }
+
+  static let shared = [
+    Refusal(
+      "an unknown option", ["pretrain", "tiny.yaml", "--bogus"], says: ["--bogus"], status: 64),
+    Refusal(
+      "a typing error", ["pretrain", "tiny.yaml", "--set", "model.widht=3"],
+      says: ["did you mean"], status: 64),
+    Refusal(
+      "fewer sequences than ranks",
+      ["pretrain", "tiny.yaml", "--set", "run.name=never", "--set", "training.batch=1"],
+      says: ["training.batch is 1", "2 or more", "2 ranks"], status: 64),
+    Refusal(
+      "a missing corpus",
+      ["pretrain", "tiny.yaml", "--set", "run.name=never", "--set", "data.corpus=none.txt"],
+      says: ["none.txt", "No such file"]),
+    Refusal(
+      "a checkpoint in the way", ["pretrain", "tiny.yaml"],
+      says: [Workshop.run, "step 20", "--resume"]),
+    Refusal("no checkpoint", ["evaluate", "nowhere"], says: ["nowhere", "is accepted"]),
+  ]
+
+  @Test(arguments: shared, [Ranks.twoProcesses, .twoThreads])
+  func `what all ranks refuse is said once`(refusal: Refusal, ranks: Ranks) throws {
+    let outcome = try Workshop.shared().run(refusal.arguments, on: ranks)
+    expectRefusal(outcome, status: refusal.status, says: refusal.says)
+    // All ranks share the mistake: no rank is named.
+    #expect(outcome.complaints.first?.contains("rank 0") == false)
+  }
+
+  @Test func `ranks under mpirun are not asked for in process as well`() throws {
+    let outcome = try Workshop.shared().run(
+      ["pretrain", "tiny.yaml", "--ranks-in-process", "2"], on: .twoProcesses)
+    expectRefusal(outcome, status: 64, says: ["--ranks-in-process", "mpirun"])
+  }
+
+  @Test func `a killed rank ends all within seconds, and the run goes on from what was saved`()
+    throws
+  {
+    let workshop = try Workshop.shared()
+    let name = workshop.fresh("killed")
+    let settings = ["training.steps=100000", "checkpoint.every=4", "checkpoint.keep=2"]
+    let child = try workshop.start(Ranks.twoProcesses.words(workshop.training(name, settings)))
+    #expect(workshop.wait(for: 8, of: name, child))
+    let ranks = child.descendants
+    #expect(ranks.count >= 2)
+    let moment = ContinuousClock.now
+    kill(try #require(ranks.last), SIGKILL)
+    let outcome = child.wait()
+    #expect(ContinuousClock.now - moment < .seconds(longestRefusal))
+    #expect(outcome.status == 137)
+    for id in ranks { #expect(!isAlive(id), "process \(id) is left") }
+    try workshop.succeed(["checkpoint", "verify", "runs/\(name)"])
+    // It is told to stop right after it has gone on.
+    let resumed = try workshop.start(
+      Ranks.twoProcesses.words(workshop.training(name, settings, resume: true)))
+    #expect(workshop.wait(for: 40, of: name, resumed))
+    resumed.send(SIGUSR1)
+    let stopped = resumed.wait()
+    #expect(stopped.status == 75, "\(stopped.errors)")
+    #expect(stopped.output.contains("resumed from runs/\(name)/step-"))
+  }
+}

@@ -1,0 +1,128 @@
+// Corpora and tokenizers that cannot be learnt from.
+
+import Testing
+
+@Suite struct TextRefusalTests {
+  /// A corpus: its file name, its bytes (nil: there is no such file), and what must be said.
+  struct Corpus: Sendable, CustomTestStringConvertible {
+    let name: String
+    let bytes: [UInt8]?
+    let says: [String]
+
+    init(_ name: String, _ text: String?, says: String...) {
+      self.name = name
+      bytes = text.map { Array($0.utf8) }
+      self.says = says
+    }
+
+    init(_ name: String, bytes: [UInt8], says: String...) {
+      self.name = name
+      self.bytes = bytes
+      self.says = says
+    }
+
+    var testDescription: String { name }
+  }
+
+  static let corpora = [
+    Corpus("missing.txt", nil, says: "No such file", "accepted: a UTF-8 text file"),
+    Corpus("empty.txt", "", says: "holds no text"),
+    Corpus("nul.txt", "one\0two", says: "byte 3", "NUL", "accepted: UTF-8 text"),
+    Corpus("latin.txt", bytes: [0x63, 0x61, 0x66, 0xE9, 0x0A], says: "byte 3", "0xE9", "UTF-8"),
+    Corpus("cut.txt", bytes: [0x61, 0xE2, 0x82], says: "byte 1", "ends within", "UTF-8"),
+    Corpus("short.txt", "too short", says: "too few", "sequence of 32", "data.sequenceLength"),
+    Corpus("number.jsonl", "{\"text\":\"a\"}\n{\"text\":3}\n", says: "line 2", "a string"),
+    Corpus("fieldless.jsonl", "{\"words\":\"a\"}\n", says: "line 1", "field text", "a string"),
+    Corpus("array.jsonl", "[\"a\"]\n", says: "line 1", "an object"),
+    Corpus("cut.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\"\n", says: "line 2", "no valid JSON"),
+  ]
+
+  @Test(arguments: corpora)
+  func `a corpus that is no text is refused, with the place`(corpus: Corpus) throws {
+    let workshop = try Workshop.shared()
+    let path = "\(workshop.fresh("corpus"))/\(corpus.name)"
+    if let bytes = corpus.bytes { try workshop.write(path, bytes) }
+    expectRefusal(
+      try workshop.run(workshop.training("never", ["data.corpus=\(path)"])),
+      says: [path] + corpus.says)
+    #expect(try !workshop.names("runs").contains("never"))
+  }
+
+  @Test func `a folder without files is no corpus`() throws {
+    let workshop = try Workshop.shared()
+    let folder = workshop.fresh("corpus")
+    try workshop.write("\(folder)/inner/.hidden", "")
+    expectRefusal(
+      try workshop.run(workshop.training("never", ["data.corpus=\(folder)/inner"])),
+      says: ["\(folder)/inner", "holds no", "accepted"])
+  }
+
+  @Test func `a damaged file of tokens is named`() throws {
+    let workshop = try Workshop.shared()
+    let folder = workshop.fresh("corpus")
+    try workshop.write("\(folder)/c.txt", workshop.bytes("corpus.txt"))
+    let arguments = workshop.training(folder, ["data.corpus=\(folder)/c.txt", "training.steps=1"])
+    try workshop.succeed(arguments)
+    let tokens = try #require(
+      workshop.names("\(folder)/.tokens").first { $0.hasSuffix(".tokens") })
+    let path = "\(folder)/.tokens/\(tokens)"
+    try workshop.write(path, Array(workshop.bytes(path).dropLast(7)))
+    expectRefusal(try workshop.run(arguments), says: [path, "damaged", "remove it"])
+  }
+
+  /// tokenizer.json of other kinds.
+  static let tokenizers: [(name: String, json: String?, says: String)] = [
+    ("missing", nil, "No such file"),
+    ("empty", "", "JSON"),
+    ("text", "once upon a time", "no valid JSON"),
+    ("array", "[]", "accepted"),
+    (
+      "word pieces",
+      #"{"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},"decoder":{"type":"ByteLevel"},"added_tokens":[],"model":{"type":"WordPiece","vocab":{"a":0}}}"#,
+      "WordPiece"
+    ),
+  ]
+
+  @Test(arguments: tokenizers)
+  func `a tokenizer that is none, or of another kind, is refused`(
+    name: String, json: String?, says: String
+  ) throws {
+    let workshop = try Workshop.shared()
+    let path = "\(workshop.fresh("tokenizer"))/tokenizer.json"
+    if let json { try workshop.write(path, json) }
+    expectRefusal(
+      try workshop.run(workshop.training("never", ["data.tokenizer=\(path)"])), says: [path, says])
+  }
+
+  static let commands = [
+    Refusal(
+      "training on nothing", ["tokenizer", "train", "none.txt", "--output", "x.json"],
+      says: ["none.txt", "No such file"]),
+    Refusal(
+      "fewer entries than bytes",
+      ["tokenizer", "train", "corpus.txt", "--vocabulary", "3", "--output", "x.json"],
+      says: ["vocabulary 3", "accepted: 257"]),
+    Refusal(
+      "writing below a file", ["tokenizer", "train", "corpus.txt", "--output", "tiny.yaml/x.json"],
+      says: ["tiny.yaml/x.json", "cannot be written"]),
+    Refusal(
+      "encoding bytes that are no text",
+      [
+        "tokenizer", "encode", "tokenizer.json",
+        "\(Workshop.lastStep)/model-00001-of-00001.safetensors",
+      ],
+      says: ["model-00001-of-00001.safetensors", "no valid UTF-8"]),
+    Refusal(
+      "decoding a token that there is not", ["tokenizer", "decode", "tokenizer.json", "300"],
+      says: ["300", "0 to 299"]),
+    Refusal(
+      "evaluating on a text that is missing",
+      ["evaluate", Workshop.run, "--corpus", "none.txt"], says: ["none.txt", "No such file"]),
+  ]
+
+  @Test(arguments: commands)
+  func `a command refuses text that it cannot read or write`(refusal: Refusal) throws {
+    let outcome = try Workshop.shared().run(refusal.arguments)
+    expectRefusal(outcome, status: refusal.status, says: refusal.says)
+  }
+}

@@ -1,0 +1,177 @@
+// Whole runs from text to generated text: every subcommand once, and runs that stop and go on.
+
+import Foundation
+import Testing
+
+@Suite struct WholeRunTests {
+  @Test func `a run leaves checkpoints, metrics, events and a curve`() throws {
+    let workshop = try Workshop.shared()
+    let names = try workshop.names(Workshop.run)
+    #expect(names.contains("metrics.jsonl") && names.contains("curve.svg"))
+    #expect(names.contains { $0.hasPrefix("events.out.tfevents.") })
+    #expect(
+      names.filter { $0.hasPrefix("step-") }
+        == ["step-00000005", "step-00000010", "step-00000015", "step-00000020"])
+    let metrics = String(
+      decoding: try workshop.bytes("\(Workshop.run)/metrics.jsonl"), as: UTF8.self)
+    #expect(
+      metrics.split(separator: "\n").count {
+        $0.contains("\"kind\":\"step\"") || $0.contains("\"step\",\"step\"")
+      } == 20)
+  }
+
+  @Test func `a checkpoint can be listed, shown, verified, evaluated and continued`() throws {
+    let workshop = try Workshop.shared()
+    let list = try workshop.succeed(["checkpoint", "list", "tiny", "--folder", "runs"]).output
+    #expect(list.contains("step 20") && list.contains("newest"))
+    let shown = try workshop.succeed(["checkpoint", "show", Workshop.run]).output
+    #expect(shown.contains("\"step\": 20") && shown.contains("model-00001-of-00001.safetensors"))
+    #expect(
+      try workshop.succeed(["checkpoint", "verify", Workshop.lastStep]).output.contains("sound"))
+    for ranks in Ranks.available {
+      let evaluated = try workshop.succeed(["evaluate", Workshop.run, "--json"], on: ranks).output
+      let json = try #require(
+        try JSONSerialization.jsonObject(with: Data(evaluated.utf8)) as? [String: Any])
+      // A uniform guess among 300 tokens has ln 300 = 5.70 nats.
+      let loss = try #require(json["loss"] as? Double)
+      #expect(loss > 1 && loss < 5.7)
+      #expect(json["checkpoint"] as? String != nil)
+    }
+    let text = ["generate", Workshop.run, "--prompt", "the quick", "--length", "12"]
+    let first = try workshop.succeed(text).output
+    #expect(first.hasPrefix("the quick") && first.count > "the quick\n".count)
+    #expect(try workshop.succeed(text).output == first)
+  }
+
+  @Test func `an exported checkpoint computes what it computed, and comes back bit for bit`() throws
+  {
+    let workshop = try Workshop.shared()
+    #expect(
+      try workshop.names("exported") == ["config.json", "model.safetensors", "tokenizer.json"])
+    var batch = TensorFile()
+    batch.add("input_ids", [2, 4], [1, 2, 3, 4, 5, 6, 7, 8])
+    batch.add("labels", [2, 4], [1, 2, 3, 4, 5, 6, 7, 8])
+    let name = workshop.fresh("batch")
+    try workshop.write(name, batch.bytes)
+    let output = workshop.fresh("dump")
+    try workshop.succeed(["dump", "--model", "exported", "--batch", name, "--output", output])
+    let dumped = try TensorFile(workshop.bytes(output))
+    let names = Set(dumped.tensors.map(\.name))
+    for wanted in ["logits", "loss", "hidden.0", "router_logits.1", "grad.lm_head.weight"] {
+      #expect(names.contains(wanted))
+    }
+    #expect(dumped.tensors.first { $0.name == "logits" }?.shape == [2, 4, 300])
+    let run = workshop.fresh("imported")
+    try workshop.succeed(["import", "exported", "--name", run, "--runs", "runs"])
+    let again = workshop.fresh("exported")
+    try workshop.succeed(["export", "runs/\(run)", again])
+    #expect(
+      try workshop.bytes("\(again)/model.safetensors")
+        == workshop.bytes("exported/model.safetensors"))
+  }
+
+  @Test func `text survives encoding and decoding`() throws {
+    let workshop = try Workshop.shared()
+    let text = "the quick brown fox — naïve"
+    let ids = try workshop.succeed(["tokenizer", "encode", "tokenizer.json", "--text", text]).output
+    let words = ids.split(whereSeparator: \.isWhitespace).map(String.init)
+    #expect(words.count < text.utf8.count)
+    #expect(
+      try workshop.succeed(["tokenizer", "decode", "tokenizer.json"] + words).output == text + "\n")
+  }
+
+  @Test func `the printed configuration is itself a configuration, and its own image`() throws {
+    let workshop = try Workshop.shared()
+    let printed = try workshop.succeed(["config", "tiny.yaml"]).output
+    let name = workshop.fresh("printed") + ".yaml"
+    try workshop.write(name, printed)
+    #expect(try workshop.succeed(["config", name]).output == printed)
+    #expect(printed.contains("expertWidth: 32"))
+  }
+
+  /// A run long enough to be stopped in its middle.
+  private static let long = ["training.steps=300", "training.batch=16", "checkpoint.every=0"]
+
+  /// What must be equal bit for bit at the end: weights, moments, and all metrics but times.
+  private func end(of name: String) throws -> [String: [UInt8]] {
+    let workshop = try Workshop.shared()
+    var end = try workshop.tensors("runs/\(name)/step-00000300")
+    let lines = String(decoding: try workshop.bytes("runs/\(name)/metrics.jsonl"), as: UTF8.self)
+      .split(separator: "\n")
+      .map { line in line.range(of: ",\"time\":").map { line[..<$0.lowerBound] } ?? line }
+    end["metrics"] = Array(lines.joined(separator: "\n").utf8)
+    return end
+  }
+
+  @Test(arguments: Ranks.available, [SIGUSR1])
+  func `a run that was stopped and resumed equals one that was not, bit for bit`(
+    ranks: Ranks, signal: Int32
+  ) throws {
+    let workshop = try Workshop.shared()
+    let whole = workshop.fresh("whole")
+    try workshop.succeed(workshop.training(whole, Self.long), on: ranks)
+    let stopped = workshop.fresh("stopped")
+    let child = try workshop.start(ranks.words(workshop.training(stopped, Self.long)))
+    #expect(workshop.wait(for: 20, of: stopped, child))
+    child.send(signal)
+    let outcome = child.wait()
+    #expect(outcome.status == 75, "\(outcome.errors)")
+    #expect(outcome.output.contains("--resume goes on from step"))
+    let resumed = try workshop.succeed(
+      workshop.training(stopped, Self.long, resume: true), on: ranks)
+    #expect(resumed.output.contains("resumed from runs/\(stopped)/step-"))
+    #expect(try end(of: stopped) == end(of: whole))
+  }
+
+  @Test(.enabled(if: Program.hasMPI, "mpirun is not installed"))
+  func `ranks of both kinds write the same checkpoint bit for bit`() throws {
+    let workshop = try Workshop.shared()
+    var ends: [[String: [UInt8]]] = []
+    for ranks in [Ranks.twoProcesses, .twoThreads] {
+      let name = workshop.fresh("alike")
+      try workshop.succeed(workshop.training(name), on: ranks)
+      ends.append(try workshop.tensors("runs/\(name)/step-00000020"))
+    }
+    #expect(ends[0].count == 4)
+    #expect(ends[0] == ends[1])
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM])
+  func `one interruption saves and stops`(signal: Int32) throws {
+    let workshop = try Workshop.shared()
+    let name = workshop.fresh("interrupted")
+    let child = try workshop.start(
+      Ranks.one.words(workshop.training(name, ["training.steps=1000000", "checkpoint.every=0"])))
+    #expect(workshop.wait(for: 5, of: name, child))
+    child.send(signal)
+    let outcome = child.wait()
+    #expect(outcome.status == 75, "\(outcome.errors)")
+    #expect(outcome.errors.isEmpty)
+    try workshop.succeed(["checkpoint", "verify", "runs/\(name)"])
+  }
+
+  @Test func `a second interruption stops at once`() throws {
+    let workshop = try Workshop.shared()
+    let name = workshop.fresh("interrupted")
+    // Steps of many seconds: the first interruption cannot have been heard.
+    let child = try workshop.start(
+      Ranks.one.words(
+        workshop.training(
+          name, ["training.batch=8192", "data.sequenceLength=128", "training.microBatch=64"])))
+    let patience = ContinuousClock.now + .seconds(10)
+    while child.isRunning && ContinuousClock.now < patience {
+      if FileManager.default.fileExists(atPath: workshop.path("runs/\(name)/metrics.jsonl")) {
+        break
+      }
+      usleep(2000)
+    }
+    child.send(SIGINT)
+    usleep(200_000)
+    #expect(child.isRunning)
+    let moment = ContinuousClock.now
+    child.send(SIGINT)
+    let outcome = child.wait()
+    #expect(ContinuousClock.now - moment < .seconds(1))
+    #expect(outcome.status == 130)
+  }
+}
