@@ -24,13 +24,14 @@ public func groupedProduct(
       x.rows(first, count: rows), weight, y.rows(first, count: rows), transposed)
     tasks += GroupedTask.list(group, ProductTiling(rows, y.columns, depth: x.columns))
   }
-  team.run(tasks.count) { task, _ in
+  team.run(tasks.count) { task, worker in
     let group = tasks[task].group
     let first = offsets[group]
     let rows = offsets[group + 1] - first
     multiply(
       x.rows(first, count: rows), weights[group], into: y.rows(first, count: rows),
-      tasks[task].area, transposed, accumulate: accumulate)
+      tasks[task].area, transposed, accumulate: accumulate,
+      memory: team.scratch(bytes: panelMemory(y.precision), worker: worker))
   }
 }
 
@@ -45,20 +46,25 @@ public func groupedWeightGradient(
   require(
     accumulate.count == gradients.count, "\(accumulate.count) Bools, \(gradients.count) gradients")
   var tasks: [GroupedTask] = []
+  var memory = 0
   for (group, gradient) in gradients.enumerated() {
     let first = offsets[group]
     let rows = offsets[group + 1] - first
     requireProduct(dy.rows(first, count: rows), x.rows(first, count: rows), gradient, .left)
-    tasks += GroupedTask.list(
-      group, ProductTiling(gradient.rows, gradient.columns, depth: rows))
+    let tiling = ProductTiling(
+      gradient.rows, gradient.columns, depth: rows, least: 512, parts: gradients.count)
+    memory = max(
+      memory, panelMemory(dy.precision, packedRows: tiling.tallest, depth: max(rows, 1)))
+    tasks += GroupedTask.list(group, tiling)
   }
-  team.run(tasks.count) { task, _ in
+  team.run(tasks.count) { task, worker in
     let group = tasks[task].group
     let first = offsets[group]
     let rows = offsets[group + 1] - first
     multiply(
       dy.rows(first, count: rows), x.rows(first, count: rows), into: gradients[group],
-      tasks[task].area, .left, accumulate: accumulate[group])
+      tasks[task].area, .left, accumulate: accumulate[group],
+      memory: team.scratch(bytes: memory, worker: worker))
   }
 }
 

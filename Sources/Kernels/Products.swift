@@ -1,7 +1,7 @@
-// Matrix products: OpenBLAS on tiles of the output, and an own product whose rows do not know of
-// each other.
+// Matrix products in areas of the output: by our own panels where there are registers for them, else
+// by OpenBLAS.
 //
-// OpenBLAS rounds differently with how a product is cut, so tiles follow from the shape alone.
+// OpenBLAS rounds differently with how a product is cut, so areas follow from the shape alone.
 
 import CBLAS
 
@@ -17,16 +17,52 @@ public enum Transposition: Sendable {
 
 /// c[M, N] = scale · op(a) · op(b), added to c if `accumulate`.
 ///
-/// Not for a router: the bits of a row depend on how many rows there are (`rowStableProduct`).
+/// Not for a router: with OpenBLAS the bits of a row depend on how many rows there are
+/// (`rowStableProduct`).
 public func product(
   _ a: Matrix, _ b: Matrix, into c: Matrix, transposed: Transposition = .none, scale: Double = 1,
   accumulate: Bool = false, team: ThreadTeam
 ) {
-  let tiling = ProductTiling(c.rows, c.columns, depth: transposed == .left ? a.rows : a.columns)
   requireProduct(a, b, c, transposed)
-  team.run(tiling.count) { task, _ in
-    multiply(a, b, into: c, tiling[task], transposed, scale: scale, accumulate: accumulate)
+  if transposed == .left {
+    return transposedProduct(a, b, into: c, scale: scale, accumulate: accumulate, team: team)
   }
+  let tiling = ProductTiling(c.rows, c.columns, depth: a.columns)
+  team.run(tiling.count) { task, worker in
+    multiply(
+      a, b, into: c, tiling[task], transposed, scale: scale, accumulate: accumulate,
+      memory: team.scratch(bytes: panelMemory(c.precision), worker: worker))
+  }
+}
+
+/// c = scale · aᵀ · b (+ c): long sums into a small output, as of a weight gradient, are cut along
+/// their depth too, and the parts added in order.
+private func transposedProduct(
+  _ a: Matrix, _ b: Matrix, into c: Matrix, scale: Double, accumulate: Bool, team: ThreadTeam
+) {
+  let depth = a.rows
+  let worthwhile = min(depth / 512, c.count * depth / 4_000_000, 8)
+  let parts = c.count <= 512 * 512 ? max(worthwhile, 1) : 1
+  let tiling = ProductTiling(c.rows, c.columns, depth: depth / parts, least: 512, parts: parts)
+  // The first part goes into c, the others beside the caller's memory for packing.
+  let packing = panelMemory(c.precision, packedRows: tiling.tallest, depth: depth)
+  let memory = team.scratch(
+    bytes: packing + (parts - 1) * c.count * c.precision.bytes, worker: 0)
+  func part(_ index: Int) -> Matrix {
+    guard index > 0 else { return c }
+    let start = memory + packing + (index - 1) * c.count * c.precision.bytes
+    return Matrix(start, rows: c.rows, columns: c.columns, precision: c.precision)
+  }
+  team.run(tiling.count * parts) { task, worker in
+    let index = task % parts
+    let first = depth * index / parts
+    let count = depth * (index + 1) / parts - first
+    multiply(
+      a.rows(first, count: count), b.rows(first, count: count), into: part(index),
+      tiling[task / parts], .left, scale: scale, accumulate: accumulate && index == 0,
+      memory: worker == 0 ? memory : team.scratch(bytes: packing, worker: worker))
+  }
+  for index in 1..<max(parts, 1) { add(c, part(index), into: c, team: team) }
 }
 
 /// A rectangle of an output.
@@ -39,29 +75,27 @@ struct ProductTiling {
   private let rows, columns: Int
   private let rowCuts, columnCuts: Int
 
-  /// Below about 32 million multiplications (0.3 ms of one core) a product stays whole; above, an
-  /// area keeps at least half as many: OpenBLAS copies both factors of every area once more, which
-  /// took a fifth of the time with areas of 2 million.
-  init(_ rows: Int, _ columns: Int, depth: Int) {
+  /// Above 16 million multiplications (0.13 ms of one core) the longer side is halved down to
+  /// `least`, for the sake of four tasks to 128: each area packs the factors it reads, which costs
+  /// 5 to 10 of 100 at 256 × 256 and twice as much at 128 × 128. `parts` tasks share each area.
+  init(_ rows: Int, _ columns: Int, depth: Int, least: Int = 256, parts: Int = 1) {
     self.rows = rows
     self.columns = columns
     let work = rows * columns * depth
     var rowCuts = 1
     var columnCuts = 1
-    while work / (rowCuts * columnCuts) >= 32 << 20 && rowCuts * columnCuts < 16 {
+    while work / (rowCuts * columnCuts) > 16_000_000 && rowCuts * columnCuts < 64 {
       let height = rows / rowCuts
       let width = columns / columnCuts
-      if height >= width && height >= 192 {
-        rowCuts *= 2
-      } else if width >= 192 {
-        columnCuts *= 2
-      } else {
-        break
-      }
+      if max(height, width) < (rowCuts * columnCuts * parts < 4 ? 256 : 2 * least) { break }
+      if height >= width { rowCuts *= 2 } else { columnCuts *= 2 }
     }
     self.rowCuts = rowCuts
     self.columnCuts = columnCuts
   }
+
+  /// No area has more rows.
+  var tallest: Int { rows / rowCuts + 16 }
 
   var count: Int { rows > 0 && columns > 0 ? rowCuts * columnCuts : 0 }
 
@@ -81,15 +115,44 @@ struct ProductTiling {
 }
 
 /// One area of c = scale · op(a) · op(b) (+ c), on the calling thread.
+///
+/// Our own panels want the 32 registers of AVX-512; compiled for less, OpenBLAS is faster.
 func multiply(
   _ a: Matrix, _ b: Matrix, into c: Matrix, _ area: ProductArea, _ transposed: Transposition,
-  scale: Double = 1, accumulate: Bool
+  scale: Double = 1, accumulate: Bool, memory: UnsafeMutableRawPointer
+) {
+  if compiled_for_avx512() == 1 {
+    multiplyPanels(
+      a, b, into: c, area, transposed, scale: scale, accumulate: accumulate, memory: memory)
+  } else {
+    multiplyWithOpenBLAS(a, b, into: c, area, transposed, scale: scale, accumulate: accumulate)
+  }
+}
+
+func multiplyPanels(
+  _ a: Matrix, _ b: Matrix, into c: Matrix, _ area: ProductArea, _ transposed: Transposition,
+  scale: Double = 1, accumulate: Bool, memory: UnsafeMutableRawPointer
+) {
+  switch c.precision {
+  case .float32:
+    let product = PanelProduct<Float>(
+      a: a, b: b, c: c, area: area, transposed: transposed, scale: scale, accumulate: accumulate)
+    product.run(memory)
+  case .float64:
+    let product = PanelProduct<Double>(
+      a: a, b: b, c: c, area: area, transposed: transposed, scale: scale, accumulate: accumulate)
+    product.run(memory)
+  }
+}
+
+private func multiplyWithOpenBLAS(
+  _ a: Matrix, _ b: Matrix, into c: Matrix, _ area: ProductArea, _ transposed: Transposition,
+  scale: Double, accumulate: Bool
 ) {
   let depth = transposed == .left ? a.rows : a.columns
   let bytes = c.precision.bytes
   let m = area.rows.count
   let n = area.columns.count
-  guard m > 0 && n > 0 else { return }
   let a0 = a.base + area.rows.lowerBound * (transposed == .left ? 1 : a.stride) * bytes
   let b0 = b.base + area.columns.lowerBound * (transposed == .right ? b.stride : 1) * bytes
   let c0 = c.base + (area.rows.lowerBound * c.stride + area.columns.lowerBound) * bytes
