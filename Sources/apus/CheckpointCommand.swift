@@ -20,22 +20,22 @@ struct CheckpointCommand: ParsableCommand {
 
     func run() throws {
       let runs = try name.map { [$0] } ?? CheckpointStore.runs(in: folder)
-      guard !runs.isEmpty else { return print("\(folder): no runs") }
+      guard !runs.isEmpty else { return say("\(folder): no runs") }
       for run in runs {
         let store = try CheckpointStore(folder: folder, run: run)
         guard name == nil || Disk().exists(store.path) else {
           throw FileError(store.path, "there is no such run; accepted: a run of \(folder)")
         }
         let checkpoints = try store.checkpoints()
-        print(checkpoints.isEmpty ? "\(store.path): no checkpoints" : store.path)
+        say(checkpoints.isEmpty ? "\(store.path): no checkpoints" : store.path)
         let newest = checkpoints.last { $0.folder != nil }?.step
         for checkpoint in checkpoints {
           let step = "  step \(checkpoint.step)"
           switch checkpoint.state {
           case .success(let folder):
             let mark = checkpoint.step == newest ? "  newest" : ""
-            print("\(step)  \(sizeText(folder.bytes))  \(folder.files.count) files\(mark)")
-          case .failure(let error): print("\(step)  damaged: \(error)")
+            say("\(step)  \(sizeText(folder.bytes))  \(folder.files.count) files\(mark)")
+          case .failure(let error): say("\(step)  damaged: \(error)")
           }
         }
       }
@@ -51,22 +51,22 @@ struct CheckpointCommand: ParsableCommand {
 
     func run() throws {
       let folder = try CheckpointFolder(newestAt: path)
-      print("\(folder.path): step \(folder.step), \(sizeText(folder.bytes))")
+      say("\(folder.path): step \(folder.step), \(sizeText(folder.bytes))")
       for file in folder.files {
-        print("  \(file.name)  \(sizeText(file.bytes))  sha256 \(file.sha256)")
+        say("  \(file.name)  \(sizeText(file.bytes))  sha256 \(file.sha256)")
       }
       for kind in folder.kinds {
         let tensors = try folder.tensors(kind).tensors
         let elements = tensors.reduce(0) { $0 + $1.count }
-        print("\(kind): \(tensors.count) tensors, \(elements) elements")
+        say("\(kind): \(tensors.count) tensors, \(elements) elements")
         for tensor in tensors {
-          print("  \(tensor.name)  \(tensor.type.rawValue)  \(tensor.shape)")
+          say("  \(tensor.name)  \(tensor.type.rawValue)  \(tensor.shape)")
         }
       }
       if folder.files.contains(where: { $0.name == "state.json" }) {
         let state = try JSON(
           parsing: folder.contents("state.json"), source: "\(folder.path)/state.json")
-        print("state.json:\n\(state.pretty)", terminator: "")
+        say("state.json:\n\(state.pretty)", terminator: "")
       }
     }
   }
@@ -83,7 +83,7 @@ struct CheckpointCommand: ParsableCommand {
       try folder.verify()
       // The sums are right; the headers must be, too.
       for kind in folder.kinds { _ = try folder.tensors(kind, isVerified: true) }
-      print("\(folder.path): \(folder.files.count) files, \(sizeText(folder.bytes)), all sound")
+      say("\(folder.path): \(folder.files.count) files, \(sizeText(folder.bytes)), all sound")
     }
   }
 }

@@ -28,6 +28,6 @@ struct ConfigCommand: ParsableCommand {
       } else {
         try RunConfiguration.read(settings: settings)
       }
-    print(bare ? configuration.yaml : configuration.commentedYAML, terminator: "")
+    say(bare ? configuration.yaml : configuration.commentedYAML, terminator: "")
   }
 }

@@ -56,7 +56,7 @@ struct Failure {
     }
     let failure = Failure(error)
     if let message = failure.message {
-      FileHandle.standardError.write(Data("apus: \(message)\n".utf8))
+      StandardStreams.write("apus: \(message)\n", to: STDERR_FILENO)
     }
     Foundation.exit(failure.status)
   }

@@ -42,7 +42,8 @@ struct PretrainCommand: ParsableCommand {
     if MPIEnvironment.isLaunched && !Program.parentWritesToTerminal { environment["TERM"] = "dumb" }
     let style = ScreenStyle(
       descriptor: STDOUT_FILENO, everySteps: configuration.display.every, environment: environment)
-    var pretraining = Pretraining(configuration, style: style) { say($0, terminator: "") }
+    let screen = RunScreen()
+    var pretraining = Pretraining(configuration, style: style) { screen.show($0) }
     pretraining.isResuming = resume
     pretraining.stop = stop
     pretraining.threads = RankOptions.threads(

@@ -60,8 +60,3 @@ extension RankOptions {
       ?? ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) } ?? 1
   }
 }
-
-/// Prints a line at once, without buffering.
-func say(_ text: String, terminator: String = "\n") {
-  FileHandle.standardOutput.write(Data((text + terminator).utf8))
-}

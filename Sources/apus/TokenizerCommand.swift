@@ -56,7 +56,7 @@ struct TokenizerCommand: ParsableCommand {
       let asked =
         tokenizer.vocabularySize == vocabulary
         ? "" : " of \(vocabulary) asked for: no pair is left that stands twice"
-      print(
+      say(
         "\(output): \(tokenizer.vocabularySize) entries\(asked), "
           + "\((seconds * 10).rounded() / 10) s")
     }
@@ -88,7 +88,7 @@ struct TokenizerCommand: ParsableCommand {
     func run() throws {
       let tokenizer = try Tokenizer(contentsOf: tokenizer)
       let tokens = tokenizer.encode(try input(), recognizingAddedTokens: !plain)
-      print(count ? "\(tokens.count)" : tokens.map(String.init).joined(separator: " "))
+      say(count ? "\(tokens.count)" : tokens.map(String.init).joined(separator: " "))
     }
 
     private func input() throws -> String {
@@ -131,7 +131,7 @@ struct TokenizerCommand: ParsableCommand {
         }
         return id
       }
-      print(tokenizer.decode(tokens))
+      say(tokenizer.decode(tokens))
     }
   }
 }
