@@ -1,8 +1,7 @@
 // The innermost loop of our own products: eight rows by one or two vectors of sums in registers.
 //
-// For products too thin for OpenBLAS, from scratch memory whose rows are padded to eights and whose
-// columns to whole vectors. Each sum is added in the order of depth, so its bits do not depend on
-// what stands beside it.
+// The left factor has whole eights of rows, the right one whole vectors of columns. Each sum is added
+// in the order of depth, so its bits do not depend on what stands beside it.
 
 /// Rows of a tile.
 let tileRows = 8
@@ -12,12 +11,6 @@ struct TileRows<Scalar: KernelScalar> {
   var base: Pointer<Scalar>
   var rowStep: Int
   var depthStep: Int
-
-  @inline(__always)
-  subscript(row: Int, from depth: Int) -> TileRows {
-    TileRows(
-      base: base + (row &* rowStep &+ depth &* depthStep), rowStep: rowStep, depthStep: depthStep)
-  }
 }
 
 /// Row-major memory with whole vectors in each row.

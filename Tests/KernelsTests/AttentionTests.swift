@@ -31,6 +31,11 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
     }
   }
 
+  /// First keys that neither rise nor stay within what their query may see.
+  private static func unordered(_ length: Int, seed: Int) -> [Int32] {
+    (0..<length).map { query in Int32((query + seed) * 7919 % (query + 9)) }
+  }
+
   static let small: [(String, AttentionShape, Int)] = [
     ("one of each", shape(1, 1, 1, heads: 1, 1, width: 1), 0),
     ("odd sizes", shape(2, 5, 5, heads: 3, 3, width: 7), 2),
@@ -51,6 +56,12 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
     (
       "long documents",
       shape(1, 190, 190, heads: 2, 1, width: 16, first: documents(190, ends: [3, 70, 131])), 0
+    ),
+    (
+      "first keys without order",
+      shape(
+        2, 150, 150, heads: 2, 1, width: 16,
+        first: unordered(150, seed: 1) + unordered(150, seed: 2)), 0
     ),
     ("beyond one block of keys", shape(1, 600, 600, heads: 1, 1, width: 16), 0),
     ("a long cache", shape(2, 1, 700, heads: 8, 2, width: 64, lengths: [700, 389]), 0),
