@@ -60,6 +60,8 @@ private final class PretrainingRun {
   private let peak: ProductPeak
   private var state: RunState
   /// On rank 0.
+  private let lock: RunLock?
+  /// On rank 0.
   private var output: RunOutput?
   private var lastSaved: String?
   /// Checkpoints newer than the one that is gone on from, none of them whole.
@@ -113,6 +115,8 @@ private final class PretrainingRun {
     state = RunState(
       step: 0, seed: configuration.run.seed, tokens: 0, corpus: text.training.fingerprint,
       tokenizer: text.tokenizer.fingerprint)
+    let folder = store.path
+    lock = try world.agreeing { world.rank == 0 ? try RunLock(folder: folder) : nil }
     let resumed = try options.isResuming ? resume() : refuseToOverwrite()
     output = try world.agreeing {
       guard world.rank == 0 else { return nil }

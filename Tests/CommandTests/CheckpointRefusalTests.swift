@@ -1,5 +1,6 @@
 // Checkpoints that are damaged, of another run, or in the way: what is said, and that nothing is lost.
 
+import Foundation
 import Testing
 
 @Suite struct CheckpointRefusalTests {
@@ -115,6 +116,31 @@ import Testing
     expectRefusal(
       try workshop.run(workshop.training(name, settings, resume: resume)), says: [path] + says)
     #expect(try contents(path) == before)
+  }
+
+  @Test(arguments: Ranks.available, [true, false])
+  func `a second process does not train into the folder of a running one`(
+    ranks: Ranks, resume: Bool
+  ) throws {
+    let workshop = try Workshop.shared()
+    let name = workshop.fresh("busy")
+    let settings = ["training.steps=1000000", "checkpoint.every=0"]
+    let first = try workshop.start(Ranks.one.words(workshop.training(name, settings)))
+    #expect(workshop.wait(for: 3, of: name, first))
+    let length = try workshop.bytes("runs/\(name)/metrics.jsonl").count
+    expectRefusal(
+      try workshop.run(workshop.training(name, settings, resume: resume), on: ranks),
+      says: ["runs/\(name)", "another process trains into it", "another run.name"])
+    first.send(SIGTERM)
+    #expect(first.wait().status == 75)
+    #expect(try workshop.bytes("runs/\(name)/metrics.jsonl").count >= length)
+    // The lock is gone with its holder.
+    let last = try #require(
+      try workshop.names("runs/\(name)").last { $0.hasPrefix("step-") })
+    let step = try #require(Int(last.dropFirst("step-".count)))
+    try workshop.succeed(
+      workshop.training(
+        name, ["training.steps=\(step + 1)", "checkpoint.every=0"], resume: true))
   }
 
   @Test func `what is no checkpoint is refused`() throws {
