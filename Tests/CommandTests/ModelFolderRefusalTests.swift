@@ -171,6 +171,24 @@ import Testing
     }
   }
 
+  @Test func `a model that came without a tokenizer reads no text`() throws {
+    let workshop = try Workshop.shared()
+    let folder = try workshop.copy("exported", as: "folder")
+    try workshop.remove("\(folder)/tokenizer.json")
+    let name = workshop.fresh("mute")
+    try workshop.succeed(["import", folder, "--name", name, "--runs", "runs"])
+    expectRefusal(
+      try workshop.run(["evaluate", "runs/\(name)", "--corpus", "corpus.txt"]),
+      says: ["runs/\(name)", "has no tokenizer", "accepted"])
+    expectRefusal(
+      try workshop.run(["generate", "runs/\(name)", "--prompt", "the"]), status: 64,
+      says: ["no tokenizer", "--tokens"])
+    let tokens = try workshop.succeed(
+      ["generate", "runs/\(name)", "--tokens", "1,2", "--length", "3"]
+    ).output
+    #expect(tokens.hasPrefix("1,2,"))
+  }
+
   /// Settings that none of the three families has.
   static let settings = [
     "model.router.sharedExperts=1", "model.router.score=sigmoid",
