@@ -36,3 +36,6 @@ static inline int compiled_for_avx2(void) {
   return 0;
 #endif
 }
+
+/// Asks for the cache line at an address that will be read soon.
+static inline void prefetch_line(const void *address) { __builtin_prefetch(address); }

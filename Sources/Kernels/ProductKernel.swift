@@ -1,12 +1,17 @@
-// Which of OpenBLAS's kernels multiplies here, and whether the processor could do better.
+// What multiplies matrices here, and whether the processor could do better.
 
 import CBLAS
 import Glibc
 
-/// The processor family whose kernels OpenBLAS chose when it was loaded: `SkylakeX`, `Haswell`.
+/// Own panels where AVX-512 is compiled for, else the processor family whose kernels OpenBLAS chose
+/// when it was loaded: `OpenBLAS Haswell`.
 ///
 /// Two ranks with different kernels round differently, so ranks compare it when they start.
-public var productKernelName: String { String(cString: openblas_get_corename()) }
+public var productKernelName: String {
+  compiled_for_avx512() == 1 ? "AVX-512 panels" : "OpenBLAS \(openBLASCore)"
+}
+
+private var openBLASCore: String { String(cString: openblas_get_corename()) }
 
 /// Why products are slower than this processor could make them; nil if they are not.
 ///
@@ -14,9 +19,11 @@ public var productKernelName: String { String(cString: openblas_get_corename()) 
 public var productKernelWarning: String? {
   guard let forced = getenv("OPENBLAS_CORETYPE").map({ String(cString: $0) }) else { return nil }
   let wide = ["SkylakeX", "Cooperlake", "SapphireRapids"]
-  guard processorFeatures.contains("avx512f"), !wide.contains(productKernelName) else { return nil }
-  return "OPENBLAS_CORETYPE=\(forced) forces \(productKernelName) kernels on a processor with "
-    + "AVX-512: products take about twice as long; unset it"
+  guard compiled_for_avx512() == 0, processorFeatures.contains("avx512f"),
+    !wide.contains(openBLASCore)
+  else { return nil }
+  return "OPENBLAS_CORETYPE=\(forced) forces \(openBLASCore) kernels on a processor with AVX-512: "
+    + "products take about twice as long; unset it, and build with launch/build.sh"
 }
 
 /// A vector instruction set that this program was compiled for and the processor lacks; nil if it

@@ -4,6 +4,8 @@
 // Each element is a sum in the order of depth, in blocks that are added in order: its bits depend on
 // its row and its column alone, not on how many others there are or how the work is cut.
 
+import CBLAS
+
 /// Depth of a panel: with two vectors to a row, 32 KB.
 let panelDepth = 256
 
@@ -65,8 +67,12 @@ struct PanelProduct<Scalar: KernelScalar> {
     let vectors = wholeVectors(Scalar.self, columns.count)
     let direct = vectors == columns.count && scale == 1
     let end = area.rows.upperBound
+    let ahead = min(columns.upperBound + panelWidth, area.columns.upperBound)
+    let next = columns.upperBound..<ahead
+    let tiles = (area.rows.count + tileRows - 1) / tileRows
     var row = area.rows.lowerBound
     while row < end {
+      prefetch(next, block, (row - area.rows.lowerBound) / tileRows, of: tiles)
       let left = rows(row, block, packedRows)
       let target = c.row(Scalar.self, row) + columns.lowerBound
       if direct && row + tileRows <= end {
@@ -86,6 +92,21 @@ struct PanelProduct<Scalar: KernelScalar> {
         }
       }
       row += tileRows
+    }
+  }
+
+  /// Asks for one of `parts` parts of the next panel's memory: it lies in short pieces, which the
+  /// processor does not foresee.
+  @inline(__always)
+  private func prefetch(_ next: Range<Int>, _ block: Range<Int>, _ part: Int, of parts: Int) {
+    if next.isEmpty { return }
+    let (lines, places) = transposed == .right ? (next, block) : (block, next)
+    let perPart = (lines.count + parts - 1) / parts
+    let first = lines.lowerBound + part * perPart
+    let bytes = places.count * MemoryLayout<Scalar>.stride
+    for line in first..<max(first, min(first + perPart, lines.upperBound)) {
+      let start = UnsafeRawPointer(b.row(Scalar.self, line) + places.lowerBound)
+      for offset in stride(from: 0, to: bytes, by: 64) { prefetch_line(start + offset) }
     }
   }
 

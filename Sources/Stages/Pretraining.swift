@@ -75,7 +75,7 @@ private final class PretrainingRun {
     try Handshake.check(
       options.handshake + [
         ("configuration", configuration.canonicalText), ("resume", String(options.isResuming)),
-        ("OpenBLAS kernel", productKernelName), ("threads", String(options.threads)),
+        ("product kernel", productKernelName), ("threads", String(options.threads)),
       ], over: world)
     try world.agreeing { try configuration.validate(ranks: world.size) }
     let text = try TextData(configuration, over: world)
@@ -227,7 +227,7 @@ private final class PretrainingRun {
       "corpus: \(Figure.count(Double(text.training.count))) tokens to train, "
         + "\(Figure.count(Double(text.evaluation.count))) to evaluate; vocabulary "
         + "\(configuration.model.vocabulary)",
-      "products: OpenBLAS \(productKernelName), \(rate) GFLOP/s measured",
+      "products: \(productKernelName), \(rate) GFLOP/s measured",
     ]
     if let warning = productKernelWarning { lines.append("warning: \(warning)") }
     for checkpoint in passedOver {
