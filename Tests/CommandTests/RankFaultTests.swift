@@ -114,8 +114,13 @@ struct RankFaultTests {
     let moment = ContinuousClock.now
     kill(try #require(ranks.last), SIGKILL)
     let outcome = child.wait()
-    #expect(ContinuousClock.now - moment < .seconds(longestRefusal))
     #expect(outcome.status == 137)
+    // mpirun kills the others and leaves; they go a moment later.
+    while ranks.contains(where: isAlive) && ContinuousClock.now - moment < .seconds(longestRefusal)
+    {
+      usleep(2000)
+    }
+    #expect(ContinuousClock.now - moment < .seconds(longestRefusal))
     for id in ranks { #expect(!isAlive(id), "process \(id) is left") }
     try workshop.succeed(["checkpoint", "verify", "runs/\(name)"])
     // It is told to stop right after it has gone on.
