@@ -45,9 +45,7 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     let loaded = try LoadedModel(
       checkpoint, threads: ProcessInfo.processInfo.activeProcessorCount)
-    let tokenizer =
-      loaded.tokenizer.isEmpty
-      ? nil : try Tokenizer(json: loaded.tokenizer, source: "\(loaded.path)/tokenizer.json")
+    let tokenizer = try loaded.textTokenizer()
     let start = try self.start(tokenizer, vocabulary: loaded.model.configuration.vocabulary)
     var options = SamplingOptions()
     options.temperature = temperature

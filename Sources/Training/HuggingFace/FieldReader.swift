@@ -71,17 +71,19 @@ struct FieldReader {
 
   /// From `rope_parameters` (transformers 5) or `rope_theta` (before).
   func rotaryBase(default missing: Double) throws -> Double {
+    var base: Double?
     for field in ["rope_parameters", "rope_scaling"] {
       guard let found = value(field) else { continue }
       let type = found["rope_type"] ?? found["type"] ?? "default"
       guard type == "default" else { throw wrong("\(field).rope_type", type, "\"default\"") }
-      if let theta = found["rope_theta"] {
+      if base == nil, let theta = found["rope_theta"] {
         guard let number = theta.asNumber else {
           throw wrong("\(field).rope_theta", theta, "a number")
         }
-        return number
+        base = number
       }
     }
+    if let base { return base }
     return try number("rope_theta", default: missing)
   }
 

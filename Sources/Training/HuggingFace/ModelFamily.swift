@@ -39,6 +39,9 @@ public struct FamilyConfiguration: Sendable {
     model.vocabulary = try reader.integer("vocab_size")
     model.width = try reader.integer("hidden_size")
     model.layers = try reader.integer("num_hidden_layers")
+    guard model.layers <= 65_536 else {
+      throw FileError(path, "num_hidden_layers is \(model.layers); accepted: 1 to 65536")
+    }
     model.heads = try reader.integer("num_attention_heads")
     model.keyValueHeads = try reader.integer("num_key_value_heads", default: model.heads)
     model.headWidth = try reader.integer("head_dim", default: 0)
@@ -76,7 +79,7 @@ public struct FamilyConfiguration: Sendable {
         throw FileError(path, "decoder_sparse_step is \(step); accepted: 1 or more")
       }
       let dense = try reader.integers("mlp_only_layers")
-      model.denseLayers = (0..<model.layers).filter {
+      model.denseLayers = (0..<max(model.layers, 0)).filter {
         dense.contains($0) || ($0 + 1) % step != 0
       }
       if !model.denseLayers.isEmpty {

@@ -3,6 +3,7 @@
 import Kernels
 import Parallel
 import Tensors
+import Text
 import Transformer
 
 /// A checkpoint's model, configuration and tokenizer.
@@ -28,5 +29,20 @@ public struct LoadedModel {
     model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 0)
     try model.load(folder.tensors(CheckpointPart.model))
     tokenizer = try folder.contents(CheckpointPart.tokenizer)
+  }
+
+  /// The checkpoint's tokenizer; nil where it has none. Throws where its ids are too many for the model.
+  public func textTokenizer() throws -> Tokenizer? {
+    guard !tokenizer.isEmpty else { return nil }
+    let place = "\(path)/\(CheckpointPart.tokenizer)"
+    let read = try Tokenizer(json: tokenizer, source: place)
+    let vocabulary = model.configuration.vocabulary
+    guard read.vocabularySize <= vocabulary else {
+      throw FileError(
+        place,
+        "has \(read.vocabularySize) entries, the model \(vocabulary); accepted: the model's own "
+          + "tokenizer, with \(vocabulary) at most")
+    }
+    return read
   }
 }

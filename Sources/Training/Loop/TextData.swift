@@ -106,14 +106,12 @@ public struct EvaluationText: Sendable {
 
   /// For a checkpoint's model: its corpus or another, tokenised by its tokenizer.
   public init(_ loaded: LoadedModel, corpus: String?, part: EvaluationPart) throws {
-    guard !loaded.tokenizer.isEmpty else {
+    guard let tokenizer = try loaded.textTokenizer() else {
       throw FileError(
         loaded.path,
         "has no tokenizer, so no text can be read; accepted: a checkpoint of a run, or one that was "
           + "imported from a folder with tokenizer.json")
     }
-    let tokenizer = try Tokenizer(
-      json: loaded.tokenizer, source: "\(loaded.path)/\(CheckpointPart.tokenizer)")
     let corpus = try Corpus(
       corpus ?? loaded.configuration.data.corpus, tokenizer: tokenizer)
     try self.init(
