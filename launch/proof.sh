@@ -11,7 +11,7 @@ ranks          | all rank tests pass under mpirun on 1, 2, 3, 4 and 8 ranks
 goldens        | all pass
 differences    | worst relative error ≤ 1e-7, float64
 data-parallel  | 20 losses on 1, 2 and 4 ranks within 1e-5 (float32), 1e-11 (float64)
-bad-input      | each refused with one message, non-zero on all ranks in ≤ 5 s, nothing lost
+bad-input      | each refused with one message, non-zero on all ranks, nothing lost
 faults         | ranks that differ: named and ended in ≤ 5 s, 20 of 20
 resume         | 5 random stops on 1 and 2 ranks: equal bit for bit
 kills          | 20 random kills, ≥ 5 in a save: equal bit for bit, no process left

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gives the command everything that it must refuse, and damages, fills and kills what it works on:
-# figure = refusals and faults that end as they must, each one message, a status other than 0, 5 s at
-# most, and nothing of an older run lost.
+# figure = refusals and faults that end as they must, each one message, a status other than 0, nothing
+# of an older run lost. launch/proofs/faults.sh times single commands against 5 s.
 set -euo pipefail
 . "$(dirname "$0")/../environment.sh"
 command -v mpirun > /dev/null || fail "mpirun is missing; launch/build.sh installs it"
