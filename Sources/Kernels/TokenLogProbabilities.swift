@@ -3,6 +3,21 @@
 /// The label of a row that has none.
 private let noLabel: Int32 = -100
 
+/// For a slice of the columns, which begins at `firstColumn`: the logit of each row's label, 0 where
+/// it is −100 or in another slice, and the row's log-sum-exp over the slice; both [T, 1].
+public func labelLogits(
+  _ logits: Matrix, labels: [Int32], firstColumn: Int, into labelLogits: Matrix, logSumExp: Matrix,
+  team: ThreadTeam
+) {
+  require(labels.count == logits.rows, "\(labels.count) labels for \(logits.rows) rows")
+  requireColumn(labelLogits, for: logits)
+  requireColumn(logSumExp, for: logits)
+  switch logits.precision {
+  case .float32: select(Float.self, logits, labels, firstColumn, labelLogits, logSumExp, team)
+  case .float64: select(Double.self, logits, labels, firstColumn, labelLogits, logSumExp, team)
+  }
+}
+
 /// logits[t, label] − logSumExp(logits[t]) for each row, 0 where the label is −100.
 ///
 /// `logProbabilities` and `logSumExp` are [T, 1]; the latter is computed for every row.
@@ -19,18 +34,21 @@ public func tokenLogProbabilities(
   }
 }
 
-/// d = g_t · (onehot − softmax(logits[t])), zeros where the label is −100. `dLogits` may be `logits`.
+/// d = g_t · (onehot − exp(logits[t] − logSumExp[t])), zeros where the label is −100. `logits` may be
+/// the slice of the columns from `firstColumn` on, `logSumExp` is over all. `dLogits` may be `logits`.
 public func tokenLogProbabilitiesGradient(
-  _ g: Matrix, logits: Matrix, labels: [Int32], logSumExp: Matrix, into dLogits: Matrix,
-  team: ThreadTeam
+  _ g: Matrix, logits: Matrix, labels: [Int32], firstColumn: Int = 0, logSumExp: Matrix,
+  into dLogits: Matrix, team: ThreadTeam
 ) {
-  requireLabels(labels, of: logits)
+  require(labels.count == logits.rows, "\(labels.count) labels for \(logits.rows) rows")
   requireAlike(logits, dLogits)
   requireColumn(g, for: logits)
   requireColumn(logSumExp, for: logits)
   switch logits.precision {
-  case .float32: backward(Float.self, g, logits, labels, logSumExp, dLogits, team)
-  case .float64: backward(Double.self, g, logits, labels, logSumExp, dLogits, team)
+  case .float32:
+    backward(Float.self, g, logits, labels, firstColumn, logSumExp, dLogits, team)
+  case .float64:
+    backward(Double.self, g, logits, labels, firstColumn, logSumExp, dLogits, team)
   }
 }
 
@@ -63,9 +81,27 @@ private func forward<Scalar: KernelScalar>(
 }
 
 @inline(__always)
+private func select<Scalar: KernelScalar>(
+  _ type: Scalar.Type, _ logits: Matrix, _ labels: [Int32], _ firstColumn: Int,
+  _ labelLogits: Matrix, _ logSumExps: Matrix, _ team: ThreadTeam
+) {
+  let columns = logits.columns
+  labels.withUnsafeBufferPointer { labels in
+    team.forRows(logits.rows, width: columns) { rows in
+      for row in rows {
+        let source = logits.row(type, row)
+        logSumExps.pointer(type)[row] = logSumExp(columns, source)
+        let label = Int(labels[row]) - firstColumn
+        labelLogits.pointer(type)[row] = label >= 0 && label < columns ? source[label] : 0
+      }
+    }
+  }
+}
+
+@inline(__always)
 private func backward<Scalar: KernelScalar>(
-  _ type: Scalar.Type, _ g: Matrix, _ logits: Matrix, _ labels: [Int32], _ logSumExp: Matrix,
-  _ dLogits: Matrix, _ team: ThreadTeam
+  _ type: Scalar.Type, _ g: Matrix, _ logits: Matrix, _ labels: [Int32], _ firstColumn: Int,
+  _ logSumExp: Matrix, _ dLogits: Matrix, _ team: ThreadTeam
 ) {
   let columns = logits.columns
   labels.withUnsafeBufferPointer { labels in
@@ -83,7 +119,8 @@ private func backward<Scalar: KernelScalar>(
         forLanes(type, columns) { i, n in
           target.set(i, n, (source.lanes(i, n) - shift).exponential() * factor)
         }
-        target[Int(labels[row])] += upstream
+        let label = Int(labels[row]) - firstColumn
+        if label >= 0 && label < columns { target[label] += upstream }
       }
     }
   }

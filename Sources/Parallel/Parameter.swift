@@ -19,6 +19,8 @@ public final class Parameter {
   public let shape: [Int]
   public let initial: Initialiser
   public let placement: Placement
+  /// The part of the whole array that this rank holds, one range a dimension; known once allocated.
+  public private(set) var slice: [Range<Int>] = []
   private var memory: (value: Tensor, gradient: Tensor, slot: GradientSlot)?
 
   init(name: String, shape: [Int], initial: Initialiser, placement: Placement) {
@@ -44,7 +46,8 @@ public final class Parameter {
     return memory
   }
 
-  func allocate(value: Tensor, gradient: Tensor, on device: Device) {
+  func allocate(slice: [Range<Int>], value: Tensor, gradient: Tensor, on device: Device) {
+    self.slice = slice
     memory = (value, gradient, GradientSlot(into: gradient, on: device))
   }
 
@@ -123,6 +126,7 @@ public final class ParameterSet {
     for (index, parameter) in parameters.enumerated() {
       let shape = slices[index].map(\.count)
       parameter.allocate(
+        slice: slices[index],
         value: Tensor(shape: shape, precision: precision, storage: values, offset: offsets[index]),
         gradient: Tensor(
           shape: shape, precision: precision, storage: gradients, offset: offsets[index]),

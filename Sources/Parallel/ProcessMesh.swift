@@ -38,6 +38,40 @@ public final class ProcessMesh: CustomStringConvertible {
     return group(name: "replicas over \(axes)") { placement.replicaKey(at: $0) }
   }
 
+  /// The ranks that differ from this one only on these axes of one grid, slowest axis first.
+  public func communicator(over axes: [MeshAxis]) -> Communicator {
+    let grid = MeshAxis.grids.first { grid in axes.allSatisfy(grid.contains) }
+    require(grid != nil, "\(axes) are not of one grid")
+    let others = grid!.filter { !axes.contains($0) }
+    return group(name: axes.map(\.rawValue).joined(separator: " × ")) { position in
+      others.map { position.coordinate($0) }
+    }
+  }
+
+  /// The ranks along the one axis of `placement` that hold the same slice as this one.
+  public func sharers(of placement: Placement) -> Communicator {
+    let axis = onlyAxis(of: placement)
+    let others = MeshAxis.grids.first { $0.contains(axis) }!.filter { $0 != axis }
+    return group(name: "\(axis.rawValue) sharers") { position in
+      others.map { position.coordinate($0) } + placement.replicaKey(at: position)
+    }
+  }
+
+  /// The ranks along the one axis of `placement` that together hold all of it once, each of them the
+  /// same number among its sharers.
+  public func partners(of placement: Placement) -> Communicator {
+    let axis = onlyAxis(of: placement)
+    let others = MeshAxis.grids.first { $0.contains(axis) }!.filter { $0 != axis }
+    return group(name: "\(axis.rawValue) partners") { position in
+      others.map { position.coordinate($0) } + [placement.numberAmongSharers(at: position)]
+    }
+  }
+
+  private func onlyAxis(of placement: Placement) -> MeshAxis {
+    require(placement.splits.count == 1, "\(placement.splits.count) splits, 1 is wanted")
+    return placement.splits[0].axis
+  }
+
   public func coordinate(_ axis: MeshAxis) -> Int { position.coordinate(axis) }
   public func size(_ axis: MeshAxis) -> Int { layout[axis] }
 

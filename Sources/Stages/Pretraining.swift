@@ -77,12 +77,17 @@ private final class PretrainingRun {
         ("configuration", configuration.canonicalText), ("resume", String(options.isResuming)),
         ("product kernel", productKernelName), ("threads", String(options.threads)),
       ], over: world)
-    try world.agreeing { try configuration.validate(ranks: world.size) }
+    let layout = try world.agreeing {
+      let layout = try configuration.layout.layout(ranks: world.size)
+      try configuration.validate(layout)
+      return layout
+    }
     let text = try TextData(configuration, over: world)
     configuration.model.vocabulary = try world.agreeing {
       var model = configuration.model
       model.vocabulary = try text.vocabulary(for: configuration)
       try model.validate()
+      try model.validate(layout)
       try model.checkFits(
         numbersPerParameter: 4, precision: configuration.run.precision,
         copies: options.ranksOnThisMachine)
@@ -91,17 +96,13 @@ private final class PretrainingRun {
     self.configuration = configuration
     self.text = text
     let device = Device(precision: configuration.run.precision, threads: options.threads)
-    let layout = configuration.layout
-    let mesh = ProcessMesh(
-      world,
-      layout: try Layout(
-        ranks: world.size, tensor: layout.tensor, expert: layout.expert,
-        expertTensor: layout.expertTensor))
+    let mesh = ProcessMesh(world, layout: layout)
     try Handshake.check(
       [("tokenizer", text.tokenizer.fingerprint), ("corpus", text.training.fingerprint)],
       over: world)
     let model = try LanguageModel(
-      configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed))
+      configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
+      dispatch: configuration.layout.dispatch)
     model.recomputesBlocks = configuration.training.recompute == .block
     let settings = configuration.optimizer
     trainer = Trainer(
@@ -248,7 +249,7 @@ private final class PretrainingRun {
     let steps = configuration.training.steps
     while state.step < steps {
       let mark = ContinuousClock.now
-      let batch = text.microBatches(step: state.step, over: world)
+      let batch = text.microBatches(step: state.step, over: trainer.data)
       let dataSeconds = (ContinuousClock.now - mark) / .seconds(1)
       let rate = configuration.optimizer.learningRate * schedule.factor(step: state.step)
       let result = try trainer.step(batch, step: state.step + 1, learningRate: rate)
@@ -323,7 +324,7 @@ private final class PretrainingRun {
   private func evaluate() throws {
     let start = ContinuousClock.now
     let sum = trainer.model.evaluate(
-      text.evaluationBatches(over: world), over: world)
+      text.evaluationBatches(over: trainer.data), over: world)
     let record = EvaluationRecord(
       step: state.step, loss: sum.lossPerToken,
       bitsPerCharacter: sum.bitsPerCharacter(text.evaluatedCharacters), tokens: sum.tokens,

@@ -17,7 +17,7 @@ public final class Tape {
     isRecording = recording
   }
 
-  var team: ThreadTeam { device.team }
+  package var team: ThreadTeam { device.team }
 
   /// A value that needs no gradient.
   public func constant(_ tensor: Tensor) -> Variable {
@@ -31,7 +31,7 @@ public final class Tape {
 
   /// The result of an operation. `pullback` gets the gradient of the result, and adds to the
   /// gradients of the operands; it captures only what it needs.
-  func result(
+  package func result(
     _ value: Tensor, from operands: [Variable], remade: (() -> Tensor)? = nil,
     pullback: @escaping (Tensor) -> Void
   ) -> Variable {
@@ -88,7 +88,7 @@ public struct Variable {
   }
 
   /// The value for a pullback to hold; each one asks for itself.
-  var saved: Saved {
+  package var saved: Saved {
     keeper.holders += 1
     return keeper
   }
@@ -101,7 +101,7 @@ public struct Variable {
 /// A tensor that a pullback will need: kept, or cheap enough to be made again.
 ///
 /// What is made again stays until the last pullback that asked for it is dropped.
-final class Saved {
+package final class Saved {
   private var kept: Tensor?
   private let remake: (() -> Tensor)?
   /// Pullbacks that hold it.
@@ -114,7 +114,7 @@ final class Saved {
 
   init(remade: @escaping () -> Tensor) { remake = remade }
 
-  var tensor: Tensor {
+  package var tensor: Tensor {
     if let kept { return kept }
     let made = remake!()
     kept = made
@@ -123,7 +123,7 @@ final class Saved {
 
   /// The tensor if this is its memory's only holder and one pullback this one's, so that the pullback
   /// may overwrite it; else nil. Asked before `tensor`, which makes another holder.
-  func overwritable() -> Tensor? {
+  package func overwritable() -> Tensor? {
     guard holders == 1, kept != nil, isKnownUniquelyReferenced(&kept!.storage) else { return nil }
     return kept
   }
@@ -166,7 +166,7 @@ public final class GradientSlot {
   }
 
   /// Calls `write` with the memory to write into, and whether to add to what is there.
-  func add(_ write: (_ gradient: Tensor, _ accumulate: Bool) -> Void) {
+  package func add(_ write: (_ gradient: Tensor, _ accumulate: Bool) -> Void) {
     if isFixed {
       write(gradient!, isFilled)
     } else if !isFilled {
@@ -181,7 +181,7 @@ public final class GradientSlot {
   }
 
   /// Adds a finished tensor; the first one is taken over without a copy.
-  func add(_ contribution: Tensor) {
+  package func add(_ contribution: Tensor) {
     require(contribution.shape == shape, "gradient \(contribution.shape) of value \(shape)")
     if isFixed || isFilled {
       add { gradient, accumulate in

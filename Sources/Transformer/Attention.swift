@@ -7,6 +7,7 @@ import Tensors
 /// q, k, v projections → norm → bound → rotation → causal attention → output projection.
 struct Attention {
   private let configuration: ModelConfiguration
+  private let groups: ModelGroups
   private let layer: Int
   private let query: Projection
   private let key: Projection
@@ -20,75 +21,121 @@ struct Attention {
     let weight: Parameter
     let bias: Parameter?
 
-    func callAsFunction(_ x: Variable, adding residual: Variable? = nil) -> Variable {
-      let y = linear(x, weight.on(x.tape), adding: residual)
+    func callAsFunction(_ x: Variable) -> Variable {
+      let y = linear(x, weight.on(x.tape))
       return bias.map { adding($0.on(x.tape), to: y) } ?? y
     }
   }
 
-  init(_ configuration: ModelConfiguration, layer: Int, in parameters: ParameterSet) {
+  init(
+    _ configuration: ModelConfiguration, groups: ModelGroups, layer: Int,
+    in parameters: ParameterSet
+  ) {
     self.configuration = configuration
+    self.groups = groups
     self.layer = layer
     let name = "model.layers.\(layer).self_attn"
     let width = configuration.width
     let headWidth = configuration.resolvedHeadWidth
     let queryWidth = configuration.heads * headWidth
     let keyWidth = configuration.keyValueHeads * headWidth
-    func projection(_ part: String, _ rows: Int, _ columns: Int, _ deviation: Double) -> Projection
-    {
+    let queryHeads = configuration.queryPlacement
+    let keyValueHeads = configuration.keyValuePlacement
+    func projection(_ part: String, _ rows: Int, _ placement: Placement) -> Projection {
       Projection(
         weight: parameters.declare(
-          "\(name).\(part).weight", [rows, columns], .normal(deviation: deviation)),
+          "\(name).\(part).weight", [rows, width],
+          .normal(deviation: configuration.initialDeviation), placement: placement),
         bias: configuration.attentionBias
-          ? parameters.declare("\(name).\(part).bias", [rows], .constant(0)) : nil)
+          ? parameters.declare(
+            "\(name).\(part).bias", [rows], .constant(0), placement: placement) : nil)
     }
-    query = projection("q_proj", queryWidth, width, configuration.initialDeviation)
-    key = projection("k_proj", keyWidth, width, configuration.initialDeviation)
-    value = projection("v_proj", keyWidth, width, configuration.initialDeviation)
-    output = projection("o_proj", width, queryWidth, configuration.residualDeviation)
+    query = projection("q_proj", queryWidth, queryHeads)
+    key = projection("k_proj", keyWidth, keyValueHeads)
+    value = projection("v_proj", keyWidth, keyValueHeads)
+    output = Projection(
+      weight: parameters.declare(
+        "\(name).o_proj.weight", [width, queryWidth],
+        .normal(deviation: configuration.residualDeviation),
+        placement: queryHeads.of(dimension: 1)),
+      bias: configuration.attentionBias
+        ? parameters.declare("\(name).o_proj.bias", [width], .constant(0)) : nil)
     switch configuration.queryKeyNorm {
     case .none: (queryNorm, keyNorm) = (nil, nil)
     case .head:
       queryNorm = parameters.declare("\(name).q_norm.weight", [headWidth], .constant(1))
       keyNorm = parameters.declare("\(name).k_norm.weight", [headWidth], .constant(1))
     case .full:
-      queryNorm = parameters.declare("\(name).q_norm.weight", [queryWidth], .constant(1))
-      keyNorm = parameters.declare("\(name).k_norm.weight", [keyWidth], .constant(1))
+      queryNorm = parameters.declare(
+        "\(name).q_norm.weight", [queryWidth], .constant(1), placement: queryHeads)
+      keyNorm = parameters.declare(
+        "\(name).k_norm.weight", [keyWidth], .constant(1), placement: keyValueHeads)
     }
   }
 
-  /// x [T, H] normalised, residual [T, H]: gives residual + attention(x).
+  /// This rank's rows of x [T, H], normalised, and of the residual: gives residual + attention(x).
+  ///
+  /// Inside, a rank has all tokens and its own heads. Ranks that share a key/value head project,
+  /// normalise and rotate a part of the tokens each, so that no two do the same work.
   func callAsFunction(
     _ x: Variable, adding residual: Variable, _ batch: Batch, rotations: RotaryTable,
     cache: KeyValueCache?
   ) -> Variable {
+    let tape = x.tape
     let headWidth = configuration.resolvedHeadWidth
     let epsilon = configuration.normEpsilon
-    var q = query(x)
-    var k = key(x)
-    var v = value(x)
-    if let queryNorm { q = rmsNorm(q, queryNorm.on(x.tape), epsilon: epsilon) }
-    if let keyNorm { k = rmsNorm(k, keyNorm.on(x.tape), epsilon: epsilon) }
+    let tokens = batch.tokens.count
+    let tokenShares = groups.tensor.shares(of: tokens)
+    let sharers = groups.keyValueSharers
+    let keyShares = sharers.shares(of: tokens)
+    let all = groups.tensor.allGathered(x, counts: tokenShares)
+    let own = sharers.ownRows(all, counts: keyShares)
+    var q = query(all)
+    var k = key(own)
+    var v = value(own)
+    switch configuration.queryKeyNorm {
+    case .none: break
+    case .head:
+      q = rmsNorm(q, queryNorm!.on(tape), epsilon: epsilon)
+      k = rmsNorm(k, keyNorm!.on(tape), epsilon: epsilon)
+    case .full:
+      q = groups.tensor.rmsNorm(
+        q, queryNorm!.on(tape), epsilon: epsilon, width: queryNorm!.count)
+      k = groups.keyValuePartners.rmsNorm(
+        k, keyNorm!.on(tape), epsilon: epsilon, width: keyNorm!.count)
+    }
     if configuration.clipQKV > 0 {
       q = clamped(q, to: configuration.clipQKV)
       k = clamped(k, to: configuration.clipQKV)
       v = clamped(v, to: configuration.clipQKV)
     }
     q = rotary(q, headWidth: headWidth, positions: batch.positions, rotations)
-    k = rotary(k, headWidth: headWidth, positions: batch.positions, rotations)
+    k = rotary(
+      k, headWidth: headWidth, positions: Array(batch.positions[sharers.ownShare(of: tokens)]),
+      rotations)
+    k = sharers.allGathered(k, counts: keyShares)
+    v = sharers.allGathered(v, counts: keyShares)
     var shape = AttentionShape(
       sequences: batch.sequences, queryLength: batch.length, keyCapacity: batch.length,
-      heads: configuration.heads, keyValueHeads: configuration.keyValueHeads, headWidth: headWidth,
-      scale: 1 / Double(headWidth).squareRoot(), keyLengths: nil, firstKey: batch.firstKey)
+      heads: q.value.columns / headWidth, keyValueHeads: k.value.columns / headWidth,
+      headWidth: headWidth, scale: 1 / Double(headWidth).squareRoot(), keyLengths: nil,
+      firstKey: batch.firstKey)
     if let cache {
-      let all = cache.append(layer: layer, keys: k.value, values: v.value, length: batch.length)
+      let seen = cache.append(layer: layer, keys: k.value, values: v.value, length: batch.length)
       shape.keyCapacity = cache.capacity
-      shape.keyLengths = all.lengths
-      k = x.tape.constant(all.keys)
-      v = x.tape.constant(all.values)
+      shape.keyLengths = seen.lengths
+      k = tape.constant(seen.keys)
+      v = tape.constant(seen.values)
     }
-    return output(attention(q, k, v, shape), adding: residual)
+    let attended = attention(q, k, v, shape)
+    let y = groups.tensor.reduceScattered(counts: tokenShares, adding: residual) {
+      linear(attended, output.weight.on(tape), adding: $0)
+    }
+    return output.bias.map { adding($0.on(tape), to: y) } ?? y
   }
+
+  /// Elements of this rank's keys (or values) of one token.
+  var keyValueWidth: Int { key.weight.value.rows }
 }
 
 extension ModelConfiguration {

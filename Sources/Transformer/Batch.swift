@@ -27,7 +27,4 @@ public struct Batch: Sendable {
     self.mask = mask
     positions = (0..<tokens.count).map { Int32($0 % length) }
   }
-
-  /// Tokens that are not padding.
-  public var realTokens: Int { mask?.reduce(0) { $0 + ($1 ? 1 : 0) } ?? tokens.count }
 }

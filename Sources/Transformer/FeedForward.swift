@@ -14,15 +14,15 @@ struct GatedExperts {
   /// [experts, width, hidden].
   init(
     _ configuration: ModelConfiguration, name: String, experts: Int, hidden: Int,
-    in parameters: ParameterSet
+    over axes: ExpertAxes, in parameters: ParameterSet
   ) {
     activation = configuration.activation
     gateUp = parameters.declare(
       "\(name).gate_up_proj", [experts, 2, hidden, configuration.width],
-      .normal(deviation: configuration.initialDeviation))
+      .normal(deviation: configuration.initialDeviation), placement: axes.placement(hidden: 2))
     down = parameters.declare(
       "\(name).down_proj", [experts, configuration.width, hidden],
-      .normal(deviation: configuration.residualDeviation))
+      .normal(deviation: configuration.residualDeviation), placement: axes.placement(hidden: 2))
   }
 
   /// Rows offsets[e] ..< offsets[e + 1] of x [R, H] go through expert e; gives [R, H].
@@ -33,62 +33,73 @@ struct GatedExperts {
   }
 }
 
+/// Over which axes experts are split.
+enum ExpertAxes {
+  /// The one feed-forward of all tokens: its hidden width over tensor ranks.
+  case tensor
+  /// Routed experts: dealt over expert ranks, the hidden width over expert-tensor ranks.
+  case expert
+
+  /// Of [experts, .., .., ..] whose dimension `hidden` is the hidden width.
+  func placement(hidden: Int) -> Placement {
+    switch self {
+    case .tensor: .split(hidden, over: .tensor)
+    case .expert: .split(0, over: .expert).split(hidden, over: .expertTensor)
+    }
+  }
+}
+
+/// A feed-forward that every token passes, split over tensor ranks.
+struct WholeFeedForward {
+  private let experts: GatedExperts
+  private let groups: ModelGroups
+
+  init(
+    _ configuration: ModelConfiguration, groups: ModelGroups, name: String, hidden: Int,
+    in parameters: ParameterSet
+  ) {
+    self.groups = groups
+    experts = GatedExperts(
+      configuration, name: name, experts: 1, hidden: hidden, over: .tensor, in: parameters)
+  }
+
+  /// This rank's rows of x: gives residual + feed-forward(x).
+  func callAsFunction(_ x: Variable, adding residual: Variable, tokens: Int) -> Variable {
+    let shares = groups.tensor.shares(of: tokens)
+    let all = groups.tensor.allGathered(x, counts: shares)
+    let partial = experts(all, offsets: [0, tokens], rowWeights: nil)
+    return sum(residual, groups.tensor.reduceScattered(partial, counts: shares))
+  }
+}
+
 /// The feed-forward half of a block.
 enum FeedForward {
-  case dense(GatedExperts)
+  case dense(WholeFeedForward)
   case mixture(Mixture)
 
-  /// Router, experts, and the experts that every token passes.
-  struct Mixture {
-    let router: Router
-    let experts: GatedExperts
-    let shared: GatedExperts?
-
-    init(_ configuration: ModelConfiguration, layer: Int, in parameters: ParameterSet) {
-      let name = "model.layers.\(layer).mlp"
-      let router = configuration.router
-      self.router = Router(configuration, layer: layer, in: parameters)
-      experts = GatedExperts(
-        configuration, name: "\(name).experts", experts: router.experts,
-        hidden: router.expertWidth, in: parameters)
-      shared =
-        router.sharedExperts > 0
-        ? GatedExperts(
-          configuration, name: "\(name).shared_experts", experts: 1,
-          hidden: router.sharedExperts * router.expertWidth, in: parameters) : nil
-    }
-
-    /// residual + Σ_chosen w·expert(x) + shared(x).
-    func callAsFunction(_ x: Variable, adding residual: Variable) -> (Variable, Routing) {
-      let routing = router(x)
-      let rows = gather(x, routing.map)
-      let outputs = experts(
-        rows, offsets: routing.offsets, rowWeights: permute(routing.weights, routing.order))
-      var sum = combine(outputs, routing.map, adding: residual)
-      if let shared {
-        sum = Tensors.sum(sum, shared(x, offsets: [0, x.value.rows], rowWeights: nil))
-      }
-      return (sum, routing)
-    }
-  }
-
-  init(_ configuration: ModelConfiguration, layer: Int, in parameters: ParameterSet) {
+  init(
+    _ configuration: ModelConfiguration, groups: ModelGroups, layer: Int,
+    in parameters: ParameterSet
+  ) {
+    let name = "model.layers.\(layer).mlp"
     if configuration.denseLayers.contains(layer) {
       self = .dense(
-        GatedExperts(
-          configuration, name: "model.layers.\(layer).mlp", experts: 1,
-          hidden: configuration.denseWidth, in: parameters))
+        WholeFeedForward(
+          configuration, groups: groups, name: name, hidden: configuration.denseWidth,
+          in: parameters))
     } else {
-      self = .mixture(Mixture(configuration, layer: layer, in: parameters))
+      self = .mixture(
+        Mixture(configuration, groups: groups, layer: layer, name: name, in: parameters))
     }
   }
 
-  func callAsFunction(_ x: Variable, adding residual: Variable) -> (Variable, Routing?) {
+  /// This rank's rows of x, normalised, and of the residual.
+  func callAsFunction(
+    _ x: Variable, adding residual: Variable, _ batch: Batch, drops: Bool
+  ) -> (Variable, Routing?) {
     switch self {
-    case .dense(let experts):
-      return (sum(residual, experts(x, offsets: [0, x.value.rows], rowWeights: nil)), nil)
-    case .mixture(let mixture):
-      return mixture(x, adding: residual)
+    case .dense(let whole): (whole(x, adding: residual, tokens: batch.tokens.count), nil)
+    case .mixture(let mixture): mixture(x, adding: residual, batch, drops: drops)
     }
   }
 }

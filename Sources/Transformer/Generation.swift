@@ -33,7 +33,8 @@ extension LanguageModel {
   /// Continues each prompt. Draw i of prompt n is keyed by (seed, firstSample + n, i), whatever else
   /// is in the batch. `onToken` sees (prompt, token) as they come.
   ///
-  /// Prompts of unequal length are padded on the left; every prompt has at least one token.
+  /// Prompts of unequal length are padded on the left; every prompt has at least one token. All ranks
+  /// call it alike and stop together; those of one tensor group give the same prompts.
   public func generate(
     _ prompts: [[Int32]], _ options: SamplingOptions, firstSample: Int = 0,
     onToken: (Int, Int32) -> Void = { _, _ in }
@@ -43,9 +44,8 @@ extension LanguageModel {
       return prompts.map { _ in Continuation() }
     }
     let tape = Tape(device, recording: false)
-    let cache = KeyValueCache(
-      configuration, sequences: prompts.count, capacity: longest + options.maximumNewTokens,
-      on: device)
+    let cache = keyValueCache(
+      sequences: prompts.count, capacity: longest + options.maximumNewTokens)
     let padding = prompts.map { longest - $0.count }
     var continuations = prompts.map { _ in Continuation() }
     var inputs = zip(prompts, padding).flatMap { Array(repeating: $0[0], count: $1) + $0 }
@@ -74,18 +74,21 @@ extension LanguageModel {
         inputs.append(token)
         onToken(prompt, token)
       }
-      if continuations.allSatisfy(\.isFinished) { break }
+      // Ranks whose experts others need go on with them.
+      let isFinished = continuations.allSatisfy(\.isFinished)
+      if groups.world.maximum(isFinished ? 0 : 1) == 0 { break }
     }
     return continuations
   }
 
   /// Logits of each sequence's last token [sequences, V].
   private func lastLogits(_ batch: Batch, on tape: Tape, cache: KeyValueCache) -> Tensor {
-    let hidden = forward(batch, on: tape, cache: cache).hidden
+    let hidden = wholeRows(
+      forward(batch, on: tape, cache: cache).hidden.value, tokens: batch.tokens.count)
     let last = (0..<batch.sequences).map { Int32(($0 + 1) * batch.length - 1) }
     let rows = device.tensor([batch.sequences, configuration.width])
-    gatherRows(hidden.value.matrix, last, into: rows.matrix, team: device.team)
-    return logits(tape.constant(rows)).value
+    gatherRows(hidden.matrix, last, into: rows.matrix, team: device.team)
+    return wholeLogits(linear(tape.constant(rows), outputMatrix.on(tape)).value)
   }
 }
 

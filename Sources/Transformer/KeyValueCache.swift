@@ -8,20 +8,19 @@ public final class KeyValueCache {
   /// Tokens seen of each sequence.
   public private(set) var lengths: [Int]
   public let capacity: Int
-  /// For each layer, [sequences · capacity, keyValueHeads · headWidth].
+  /// For each layer, [sequences · capacity, width].
   private let layers: [(keys: Tensor, values: Tensor)]
   private let device: Device
 
-  public init(
-    _ configuration: ModelConfiguration, sequences: Int, capacity: Int, on device: Device
-  ) {
+  /// `widths` are each layer's elements of a token's keys on this rank.
+  init(widths: [Int], sequences: Int, capacity: Int, on device: Device) {
     lengths = Array(repeating: 0, count: sequences)
     self.capacity = capacity
     self.device = device
-    let shape = [
-      sequences * capacity, configuration.keyValueHeads * configuration.resolvedHeadWidth,
-    ]
-    layers = (0..<configuration.layers).map { _ in (device.tensor(shape), device.tensor(shape)) }
+    layers = widths.map { width in
+      let shape = [sequences * capacity, width]
+      return (device.tensor(shape), device.tensor(shape))
+    }
   }
 
   /// Puts `length` new rows of each sequence behind those that a layer has; returns all its keys

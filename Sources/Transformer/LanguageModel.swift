@@ -12,25 +12,29 @@ struct Block {
   let feedForward: FeedForward
   let epsilon: Double
 
-  init(_ configuration: ModelConfiguration, layer: Int, in parameters: ParameterSet) {
+  init(
+    _ configuration: ModelConfiguration, groups: ModelGroups, layer: Int,
+    in parameters: ParameterSet
+  ) {
     let name = "model.layers.\(layer)"
     epsilon = configuration.normEpsilon
     inputNorm = parameters.declare(
       "\(name).input_layernorm.weight", [configuration.width], .constant(1))
-    attention = Attention(configuration, layer: layer, in: parameters)
+    attention = Attention(configuration, groups: groups, layer: layer, in: parameters)
     outputNorm = parameters.declare(
       "\(name).post_attention_layernorm.weight", [configuration.width], .constant(1))
-    feedForward = FeedForward(configuration, layer: layer, in: parameters)
+    feedForward = FeedForward(configuration, groups: groups, layer: layer, in: parameters)
   }
 
   func callAsFunction(
-    _ x: Variable, _ batch: Batch, rotations: RotaryTable, cache: KeyValueCache?
+    _ x: Variable, _ batch: Batch, rotations: RotaryTable, cache: KeyValueCache?, drops: Bool
   ) -> (Variable, Routing?) {
     let attended = attention(
       rmsNorm(x, inputNorm.on(x.tape), epsilon: epsilon), adding: x, batch, rotations: rotations,
       cache: cache)
     return feedForward(
-      rmsNorm(attended, outputNorm.on(x.tape), epsilon: epsilon), adding: attended)
+      rmsNorm(attended, outputNorm.on(x.tape), epsilon: epsilon), adding: attended, batch,
+      drops: drops)
   }
 }
 
@@ -43,30 +47,38 @@ public final class LanguageModel {
   private let embeddingTable: Parameter
   private let blocks: [Block]
   private let finalNorm: Parameter
-  private let outputMatrix: Parameter
+  let outputMatrix: Parameter
   private let rotations: RotaryTable
   package let device: Device
+  let groups: ModelGroups
 
   /// What a forward pass gives.
   public struct Output {
-    /// After the final norm [T, H].
+    /// This rank's rows after the final norm [T, H].
     public let hidden: Variable
+    /// Which of the batch's tokens they are.
+    public let tokens: Range<Int>
     /// Routers in the order of the expert layers.
     public let routings: [Routing]
   }
 
-  /// Declares and draws all parameters. Throws `ModelConfigurationError`.
+  /// Declares and draws all parameters, split as the mesh's layout says. Throws
+  /// `ModelConfigurationError`.
   public init(
-    _ configuration: ModelConfiguration, on device: Device, mesh: ProcessMesh, seed: UInt64
+    _ configuration: ModelConfiguration, on device: Device, mesh: ProcessMesh, seed: UInt64,
+    dispatch: ExpertDispatch = .automatic
   ) throws {
     try configuration.validate()
+    try configuration.validate(mesh.layout)
     self.configuration = configuration
     self.device = device
+    let groups = ModelGroups(configuration, mesh: mesh, dispatch: dispatch)
+    self.groups = groups
     embeddingTable = parameters.declare(
       "model.embed_tokens.weight", [configuration.vocabulary, configuration.width],
-      .normal(deviation: configuration.initialDeviation))
+      .normal(deviation: configuration.initialDeviation), placement: .split(0, over: .tensor))
     blocks = (0..<configuration.layers).map { [parameters] in
-      Block(configuration, layer: $0, in: parameters)
+      Block(configuration, groups: groups, layer: $0, in: parameters)
     }
     finalNorm = parameters.declare("model.norm.weight", [configuration.width], .constant(1))
     outputMatrix =
@@ -74,7 +86,7 @@ public final class LanguageModel {
       ? embeddingTable
       : parameters.declare(
         "lm_head.weight", [configuration.vocabulary, configuration.width],
-        .normal(deviation: configuration.initialDeviation))
+        .normal(deviation: configuration.initialDeviation), placement: .split(0, over: .tensor))
     rotations = RotaryTable(
       headWidth: configuration.resolvedHeadWidth, positions: 512, base: configuration.rotaryBase,
       precision: device.precision)
@@ -88,19 +100,19 @@ public final class LanguageModel {
     }
   }
 
-  /// The residual stream after the final norm. `observe` sees the embeddings (0), the stream after
-  /// each layer (1 …), and the normed end as the last.
+  /// This rank's rows of the residual stream after the final norm. `observe` sees its rows of the
+  /// embeddings (0), of the stream after each layer (1 …), and of the normed end as the last.
+  ///
+  /// Experts have a capacity only where the model trains (`drops`).
   public func forward(
-    _ batch: Batch, on tape: Tape, cache: KeyValueCache? = nil,
+    _ batch: Batch, on tape: Tape, cache: KeyValueCache? = nil, drops: Bool = false,
     observe: ((Int, Tensor) -> Void)? = nil
   ) -> Output {
-    var x = embedding(
-      batch.tokens, embeddingTable.on(tape),
-      frozen: configuration.paddingToken >= 0 ? Int32(configuration.paddingToken) : nil)
+    var x = embedded(batch, on: tape)
     observe?(0, x.value)
     var routings: [Routing] = []
     for (index, block) in blocks.enumerated() {
-      let (next, routing) = run(block, x, batch, cache: cache)
+      let (next, routing) = run(block, x, batch, cache: cache, drops: drops)
       x = next
       if let routing { routings.append(routing) }
       if index < blocks.count - 1 { observe?(index + 1, x.value) }
@@ -108,22 +120,71 @@ public final class LanguageModel {
     cache?.advance(by: batch.length)
     let hidden = rmsNorm(x, finalNorm.on(tape), epsilon: configuration.normEpsilon)
     observe?(blocks.count, hidden.value)
-    return Output(hidden: hidden, routings: routings)
+    return Output(
+      hidden: hidden, tokens: groups.tensor.ownShare(of: batch.tokens.count), routings: routings)
   }
 
-  /// hidden · output matrixᵀ: [T, V].
-  public func logits(_ hidden: Variable) -> Variable {
-    linear(hidden, outputMatrix.on(hidden.tape))
+  /// Each tensor rank looks up what its slice of the table has; the sum goes to the tokens' ranks.
+  private func embedded(_ batch: Batch, on tape: Tape) -> Variable {
+    let slice = embeddingTable.slice[0]
+    func local(_ token: Int) -> Int32 {
+      slice.contains(token) ? Int32(token - slice.lowerBound) : -1
+    }
+    let frozen = local(configuration.paddingToken)
+    return groups.tensor.reduceScattered(
+      embedding(
+        batch.tokens.map { local(Int($0)) }, embeddingTable.on(tape),
+        frozen: frozen >= 0 ? frozen : nil),
+      counts: groups.tensor.shares(of: batch.tokens.count))
+  }
+
+  /// This rank's columns of hidden · output matrixᵀ for all `tokens` tokens: [T, V / tensor ranks].
+  public func logits(_ hidden: Variable, tokens: Int) -> Variable {
+    linear(
+      groups.tensor.allGathered(hidden, counts: groups.tensor.shares(of: tokens)),
+      outputMatrix.on(hidden.tape))
+  }
+
+  /// log p of each of this rank's tokens' labels [T, 1]; `labels` are of the whole batch.
+  public func logProbabilities(
+    _ hidden: Variable, labels: [Int32], logits given: Variable? = nil
+  ) -> Variable {
+    groups.tensor.tokenLogProbabilities(
+      given ?? logits(hidden, tokens: labels.count), labels: labels,
+      firstColumn: outputMatrix.slice[0].lowerBound,
+      counts: groups.tensor.shares(of: labels.count))
+  }
+
+  /// All columns of logits on every rank of the tensor group: [T, V].
+  public func wholeLogits(_ logits: Tensor) -> Tensor {
+    groups.tensor.allGatherColumns(
+      logits, columns: groups.tensor.shares(of: configuration.vocabulary), on: device)
+  }
+
+  /// All tokens' rows, of which this rank has its share, on every rank of the tensor group.
+  public func wholeRows(_ rows: Tensor, tokens: Int) -> Tensor {
+    groups.tensor.allGather(rows, counts: groups.tensor.shares(of: tokens), on: device)
+  }
+
+  /// How tokens reach their experts in this layout.
+  public var dispatch: ExpertDispatch { groups.dispatch }
+
+  /// A cache for generation with room for `capacity` tokens of each sequence.
+  public func keyValueCache(sequences: Int, capacity: Int) -> KeyValueCache {
+    KeyValueCache(
+      widths: blocks.map(\.attention.keyValueWidth), sequences: sequences, capacity: capacity,
+      on: device)
   }
 
   private func run(
-    _ block: Block, _ x: Variable, _ batch: Batch, cache: KeyValueCache?
+    _ block: Block, _ x: Variable, _ batch: Batch, cache: KeyValueCache?, drops: Bool
   ) -> (Variable, Routing?) {
-    guard recomputesBlocks && x.tape.isRecording else {
-      return block(x, batch, rotations: rotations, cache: cache)
+    func pass(_ x: Variable) -> (Variable, Routing?) {
+      block(x, batch, rotations: rotations, cache: cache, drops: drops)
     }
-    let (outputs, routing) = recomputed(x) { [rotations] x in
-      let (y, routing) = block(x, batch, rotations: rotations, cache: cache)
+    guard recomputesBlocks && x.tape.isRecording else { return pass(x) }
+    let (outputs, routing) = recomputed(x) { x in
+      let (y, routing) = pass(x)
       return ([y] + (routing.map { [$0.logits, $0.probabilities] } ?? []), routing)
     }
     return (

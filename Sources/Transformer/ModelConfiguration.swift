@@ -90,6 +90,9 @@ public struct RouterConfiguration: Codable, Sendable, Equatable {
   public var expertsPerToken = 2
   /// Hidden width of one expert.
   public var expertWidth = 512
+  /// Choices of a sequence that one expert takes at most, as a multiple of an even share; the rest is
+  /// dropped, in training. 0 drops nothing.
+  public var capacityFactor = 0.0
   /// Experts that every token passes; together one feed-forward of sharedExperts · expertWidth.
   public var sharedExperts = 0
   public var score = RouterScore.softmax
@@ -111,6 +114,8 @@ public struct RouterConfiguration: Codable, Sendable, Equatable {
     "experts": "routed experts of a layer",
     "expertsPerToken": "experts that each token goes to (k)",
     "expertWidth": "hidden width of one expert",
+    "capacityFactor":
+      "largest load of an expert in a training sequence over an even share; 0 drops nothing",
     "sharedExperts": "experts that every token passes",
     "score": "scores from logits: softmax or sigmoid",
     "renormalise": "divide the k chosen scores by their sum",
@@ -179,6 +184,9 @@ extension ModelConfiguration {
       (1...max(router.experts, 1)).contains(router.expertsPerToken), "router.expertsPerToken",
       router.expertsPerToken, "1 to \(router.experts), the number of experts")
     try check(router.expertWidth >= 1, "router.expertWidth", router.expertWidth, "1 or more")
+    try check(
+      router.capacityFactor >= 0 && router.capacityFactor.isFinite, "router.capacityFactor",
+      router.capacityFactor, "0 for no bound, or a positive number")
     try check(router.sharedExperts >= 0, "router.sharedExperts", router.sharedExperts, "0 or more")
     try check(
       router.balanceCoefficient >= 0, "router.balanceCoefficient", router.balanceCoefficient,

@@ -48,7 +48,7 @@ extension LanguageModel {
     _ output: Output, labels: [Int32], _ batch: Batch, counts: BatchCounts,
     logits given: Variable? = nil
   ) -> Objective {
-    let logProbabilities = tokenLogProbabilities(given ?? logits(output.hidden), labels: labels)
+    let logProbabilities = logProbabilities(output.hidden, labels: labels, logits: given)
     let token = scaledSum(logProbabilities, factor: -1 / Double(max(counts.labels, 1)))
     let router = configuration.router
     var terms: [(weight: Double, term: Variable)] = [(1, token)]
@@ -91,7 +91,7 @@ extension LanguageModel {
         factors = [pooledCounts.map { experts * Double($0) / max(tokens * tokens, 1) }]
       case .sequence:
         let real = batch.realTokensBySequence
-        factors = zip(routing.counts(batch), real).map { chosen, tokens in
+        factors = zip(wholeCounts(routing, batch), real).map { chosen, tokens in
           let norm = Double(chosen.reduce(0, +)) * Double(tokens)
           return chosen.map {
             experts * Double($0) / max(norm, 1) / layers / Double(max(counts.sequences, 1))
@@ -99,9 +99,9 @@ extension LanguageModel {
         }
       }
       var weights: [Double] = []
-      weights.reserveCapacity(batch.tokens.count * router.experts)
+      weights.reserveCapacity(routing.tokens.count * router.experts)
       let none = [Double](repeating: 0, count: router.experts)
-      for token in 0..<batch.tokens.count {
+      for token in routing.tokens {
         let isReal = batch.mask?[token] ?? true
         weights += isReal ? factors[factors.count == 1 ? 0 : token / batch.length] : none
       }
@@ -111,6 +111,13 @@ extension LanguageModel {
     }
   }
 
+  /// Choices of whole sequences, whose tokens may lie on several ranks: [sequences][E].
+  private func wholeCounts(_ routing: Routing, _ batch: Batch) -> [[Int]] {
+    let experts = configuration.router.experts
+    let sums = groups.tensor.sum(Array(routing.counts(batch).joined()))
+    return (0..<batch.sequences).map { Array(sums[$0 * experts..<($0 + 1) * experts]) }
+  }
+
   /// mean_t (logsumexp_e logits)² for each layer, divided by the number of layers.
   private func zTerms(
     _ routings: [Routing], _ batch: Batch, _ counts: BatchCounts
@@ -118,22 +125,34 @@ extension LanguageModel {
     let weight = 1 / Double(max(counts.tokens, 1)) / Double(routings.count)
     return routings.map { routing in
       let logSum = logSumExp(routing.logits)
-      let weights = (0..<batch.tokens.count).map { batch.mask?[$0] ?? true ? weight : 0 }
+      let weights = routing.tokens.map { batch.mask?[$0] ?? true ? weight : 0 }
       let device = logSum.tape.device
       return weightedTotal(
         multiplied(logSum, logSum), weights: device.tensor(logSum.shape, weights))
     }
   }
 
-  /// Counts of this rank's micro-batch; summed over micro-batches and ranks they are `BatchCounts`.
+  /// Counts of this rank's tokens; summed over micro-batches and ranks they are `BatchCounts`.
   public func counts(_ output: Output, labels: [Int32], _ batch: Batch) -> BatchCounts {
-    BatchCounts(
-      labels: labels.reduce(0) { $0 + ($1 == -100 ? 0 : 1) }, tokens: batch.realTokens,
-      sequences: batch.sequences,
-      expertChoices: output.routings.map { routing in
-        routing.counts(batch).reduce(Array(repeating: 0, count: configuration.router.experts)) {
-          zip($0, $1).map(+)
-        }
+    var counts = counts(labels: labels, batch)
+    counts.expertChoices = output.routings.map { routing in
+      routing.counts(batch).reduce(Array(repeating: 0, count: configuration.router.experts)) {
+        zip($0, $1).map(+)
+      }
+    }
+    return counts
+  }
+
+  /// The same before a forward pass: no expert has been chosen.
+  public func counts(labels: [Int32], _ batch: Batch) -> BatchCounts {
+    let own = groups.tensor.ownShare(of: batch.tokens.count)
+    return BatchCounts(
+      labels: labels[own].reduce(0) { $0 + ($1 == -100 ? 0 : 1) },
+      tokens: own.reduce(0) { $0 + (batch.mask?[$1] ?? true ? 1 : 0) },
+      // A sequence is counted where it begins.
+      sequences: own.reduce(0) { $0 + ($1 % batch.length == 0 ? 1 : 0) },
+      expertChoices: configuration.expertLayers.map { _ in
+        Array(repeating: 0, count: configuration.router.experts)
       })
   }
 }

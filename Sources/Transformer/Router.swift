@@ -4,7 +4,7 @@ import Kernels
 import Parallel
 import Tensors
 
-/// What a router decided for one layer, and what its losses need.
+/// What a router decided for one layer about this rank's tokens, and what its losses need.
 public struct Routing {
   /// Router logits [T, E].
   public let logits: Variable
@@ -12,43 +12,96 @@ public struct Routing {
   public let probabilities: Variable
   /// Weights of the choices in token order [choices, 1].
   public let weights: Variable
-  /// Chosen expert of each choice, token after token.
+  /// Chosen expert of each choice, token after token; −1 where the choice was dropped.
   public let experts: [Int32]
   /// Choices of token t are starts[t] ..< starts[t + 1].
   public let starts: [Int32]
-  /// Where each choice stands when sorted by expert, tokens in order.
-  let map: RowMap
-  /// Choices of expert e, sorted, are offsets[e] ..< offsets[e + 1].
-  let offsets: [Int]
-  /// Choice (in token order) that stands at each sorted place.
-  let order: [Int32]
+  /// Which of the batch's tokens these are: those that fell to this rank.
+  public let tokens: Range<Int>
+  /// Experts of the layer.
+  let expertCount: Int
+  /// What was not dropped, sorted by expert.
+  let choices: ExpertChoices
 
-  /// Choices of unmasked tokens that went to each expert, by sequence: [sequences][E].
+  /// Choices of this rank's unmasked tokens that went to each expert, by sequence: [sequences][E].
   public func counts(_ batch: Batch) -> [[Int]] {
-    let expertCount = offsets.count - 1
     var counts = Array(
       repeating: Array(repeating: 0, count: expertCount), count: batch.sequences)
-    for token in 0..<batch.tokens.count where batch.mask?[token] ?? true {
-      for choice in Int(starts[token])..<Int(starts[token + 1]) {
+    for (index, token) in tokens.enumerated() where batch.mask?[token] ?? true {
+      for choice in Int(starts[index])..<Int(starts[index + 1]) where experts[choice] >= 0 {
         counts[token / batch.length][Int(experts[choice])] += 1
       }
     }
     return counts
+  }
+
+  /// Choices of each token, dropped ones included.
+  var choicesOfEach: [Int32] { zip(starts.dropFirst(), starts).map { $0 - $1 } }
+}
+
+/// Choices of some of the experts, sorted by expert, tokens in order within each.
+struct ExpertChoices {
+  /// Where each choice stands when sorted.
+  let map: RowMap
+  /// Choices of the range's expert e, sorted, are offsets[e] ..< offsets[e + 1].
+  let offsets: [Int]
+  /// Choice (in token order) that stands at each sorted place.
+  let order: [Int32]
+  /// Choices of each expert of the range.
+  var counts: [Int] { zip(offsets.dropFirst(), offsets).map { $0 - $1 } }
+
+  /// `chosen` lists experts token after token, `ofEach` tells how many each token has.
+  init(_ chosen: [Int32], ofEach: [Int32], among range: Range<Int>) {
+    func place(_ expert: Int32) -> Int? {
+      range.contains(Int(expert)) ? Int(expert) - range.lowerBound : nil
+    }
+    var offsets = [Int](repeating: 0, count: range.count + 1)
+    for expert in chosen {
+      if let own = place(expert) { offsets[own + 1] += 1 }
+    }
+    for expert in 0..<range.count { offsets[expert + 1] += offsets[expert] }
+    var next = offsets
+    var source = [Int32](repeating: 0, count: offsets[range.count])
+    var order = source
+    var positions: [Int32] = []
+    positions.reserveCapacity(source.count)
+    var starts: [Int32] = [0]
+    starts.reserveCapacity(ofEach.count + 1)
+    var choice = 0
+    for (token, count) in ofEach.enumerated() {
+      for _ in 0..<count {
+        if let own = place(chosen[choice]) {
+          let sorted = next[own]
+          next[own] += 1
+          source[sorted] = Int32(token)
+          order[sorted] = Int32(choice)
+          positions.append(Int32(sorted))
+        }
+        choice += 1
+      }
+      starts.append(Int32(positions.count))
+    }
+    map = RowMap(source: source, starts: starts, positions: positions)
+    self.offsets = offsets
+    self.order = order
   }
 }
 
 /// Linear router: logits → scores → top-k → weights.
 struct Router {
   private let configuration: RouterConfiguration
+  private let groups: ModelGroups
   private let weight: Parameter
   private let temperature: Parameter?
   /// Added to scores for selection only; changed by a rule, not by gradient.
   let bias: SelectionBias?
 
   init(
-    _ configuration: ModelConfiguration, layer: Int, in parameters: ParameterSet
+    _ configuration: ModelConfiguration, groups: ModelGroups, layer: Int,
+    in parameters: ParameterSet
   ) {
     self.configuration = configuration.router
+    self.groups = groups
     let name = "model.layers.\(layer).mlp.gate"
     weight = parameters.declare(
       "\(name).weight", [configuration.router.experts, configuration.width],
@@ -63,8 +116,8 @@ struct Router {
       : nil
   }
 
-  /// x [T, H].
-  func callAsFunction(_ x: Variable) -> Routing {
+  /// This rank's rows of x [T, H]. `drops` says whether experts have a capacity here.
+  func callAsFunction(_ x: Variable, _ batch: Batch, drops: Bool) -> Routing {
     let tape = x.tape
     var logits = rowStableLinear(x, weight.on(tape))
     if let temperature { logits = scaled(logits, by: temperature.on(tape)) }
@@ -84,45 +137,47 @@ struct Router {
     let biasTensor = bias.map { tape.device.tensor([1, configuration.experts], $0.values) }
     topK(scores.value.matrix, bias: biasTensor?.matrix, k: k, into: &experts)
     let starts = (0...tokens).map { Int32($0 * k) }
+    let weights = chosenScores(
+      scores, starts: starts, experts: experts, renormalised: configuration.renormalise)
+    let own = groups.tensor.ownShare(of: batch.tokens.count)
+    if drops && configuration.capacityFactor > 0 { drop(&experts, own, batch) }
     return Routing(
-      logits: logits, probabilities: probabilities,
-      weights: chosenScores(
-        scores, starts: starts, experts: experts, renormalised: configuration.renormalise),
-      experts: experts, starts: starts, experts: configuration.experts)
+      logits: logits, probabilities: probabilities, weights: weights, experts: experts,
+      starts: starts, tokens: own, expertCount: configuration.experts,
+      choices: ExpertChoices(
+        experts, ofEach: Array(repeating: Int32(k), count: tokens),
+        among: 0..<configuration.experts))
+  }
+
+  /// Marks with −1 what is beyond each expert's capacity, ceil(factor · k · S / E) choices of a
+  /// sequence. Choices are kept in token order, so all layouts drop the same; padding takes no room
+  /// and is never dropped.
+  private func drop(_ experts: inout [Int32], _ own: Range<Int>, _ batch: Batch) {
+    let k = configuration.expertsPerToken
+    let count = configuration.experts
+    let capacity = configuration.capacity(of: batch.length)
+    func isReal(_ index: Int) -> Bool { batch.mask?[own.lowerBound + index] ?? true }
+    func slot(_ choice: Int) -> Int {
+      (own.lowerBound + choice / k) / batch.length * count + Int(experts[choice])
+    }
+    var chosen = [Int](repeating: 0, count: batch.sequences * count)
+    for choice in experts.indices where isReal(choice / k) { chosen[slot(choice)] += 1 }
+    // Tokens of lower ranks come first.
+    var taken = groups.tensor.sumBefore(chosen)
+    for choice in experts.indices where isReal(choice / k) {
+      let slot = slot(choice)
+      taken[slot] += 1
+      if taken[slot] > capacity { experts[choice] = -1 }
+    }
   }
 }
 
-extension Routing {
-  /// Sorts the choices by expert, tokens in order within each.
-  init(
-    logits: Variable, probabilities: Variable, weights: Variable, experts chosen: [Int32],
-    starts: [Int32], experts count: Int
-  ) {
-    self.logits = logits
-    self.probabilities = probabilities
-    self.weights = weights
-    experts = chosen
-    self.starts = starts
-    var offsets = [Int](repeating: 0, count: count + 1)
-    for expert in chosen { offsets[Int(expert) + 1] += 1 }
-    for expert in 0..<count { offsets[expert + 1] += offsets[expert] }
-    var next = offsets
-    var source = [Int32](repeating: 0, count: chosen.count)
-    var order = source
-    var positions = source
-    for token in 0..<starts.count - 1 {
-      for choice in Int(starts[token])..<Int(starts[token + 1]) {
-        let expert = Int(chosen[choice])
-        let place = next[expert]
-        next[expert] += 1
-        source[place] = Int32(token)
-        order[place] = Int32(choice)
-        positions[choice] = Int32(place)
-      }
-    }
-    map = RowMap(source: source, starts: starts, positions: positions)
-    self.offsets = offsets
-    self.order = order
+extension RouterConfiguration {
+  /// Choices that one expert takes of a sequence of `length` tokens: ceil(factor · k · S / E).
+  func capacity(of length: Int) -> Int {
+    let exact = capacityFactor * Double(expertsPerToken * length) / Double(experts)
+    // 1.1 · 10 is a little more than 11 in binary.
+    return Int((exact - 1e-9 * exact).rounded(.up))
   }
 }
 
@@ -131,7 +186,7 @@ extension Routing {
   func replacing(logits: Variable, probabilities: Variable) -> Routing {
     Routing(
       logits: logits, probabilities: probabilities, weights: weights.detached, experts: experts,
-      starts: starts, map: map, offsets: offsets, order: order)
+      starts: starts, tokens: tokens, expertCount: expertCount, choices: choices)
   }
 }
 

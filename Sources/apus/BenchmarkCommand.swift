@@ -40,20 +40,24 @@ struct BenchmarkCommand: ParsableCommand {
   }
 
   private func measure(on world: Communicator) throws {
-    let configuration = try world.agreeing {
+    let (configuration, layout) = try world.agreeing {
       let configuration = try RunConfiguration.load(file: config, settings: set)
+      let layout = try configuration.layout.layout(ranks: world.size)
       try configuration.model.validate()
-      try configuration.validate(ranks: world.size)
+      try configuration.model.validate(layout)
+      try configuration.validate(layout)
       try configuration.model.checkFits(
         numbersPerParameter: 4, precision: configuration.run.precision,
         copies: RankOptions.onThisMachine(inProcess: ranks.ranksInProcess))
-      return configuration
+      return (configuration, layout)
     }
     let threads = RankOptions.threads(
       configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
     let device = Device(precision: configuration.run.precision, threads: threads)
-    let mesh = ProcessMesh(world, layout: try Layout(ranks: world.size))
-    let model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 1)
+    let mesh = ProcessMesh(world, layout: layout)
+    let model = try LanguageModel(
+      configuration.model, on: device, mesh: mesh, seed: 1,
+      dispatch: configuration.layout.dispatch)
     model.recomputesBlocks = configuration.training.recompute == .block
     let settings = configuration.optimizer
     let trainer = Trainer(
@@ -64,14 +68,7 @@ struct BenchmarkCommand: ParsableCommand {
     let peak = ProductPeak(device: device, world: world)
     let length = configuration.data.sequenceLength
     let sequences = configuration.training.batch
-    let own = share(of: sequences, part: world.rank, of: world.size)
-    let key = RandomKey(seed: 1, name: "benchmark")
-    let all = (0..<sequences * (length + 1)).map {
-      Int32(uniform(key, counter: UInt64($0)) * Double(configuration.model.vocabulary))
-    }
-    let tokens = own.flatMap { all[$0 * (length + 1)..<($0 + 1) * (length + 1) - 1] }
-    let labels = own.flatMap { all[$0 * (length + 1) + 1..<($0 + 1) * (length + 1)] }
-    let batch = [MicroBatch(Batch(tokens: tokens, sequences: own.count), labels: labels)]
+    let batch = RandomBatches(configuration, seed: 1).microBatches(step: 0, over: trainer.data)
     var times: [Double] = []
     var last: StepResult?
     var phases: [(part: String, seconds: Double)] = []

@@ -10,7 +10,7 @@ import Transformer
 struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify", abstract: "Proves that gradients are right.",
-    subcommands: [GradientsCommand.self])
+    subcommands: [GradientsCommand.self, LayoutsCommand.self])
 }
 
 struct GradientsCommand: ParsableCommand {

@@ -13,7 +13,7 @@ import Transformer
   private func logits(_ model: LanguageModel, _ tokens: [Int32], _ device: Device) -> [Double] {
     let tape = Tape(device, recording: false)
     let output = model.forward(Batch(tokens: tokens, sequences: 1), on: tape)
-    return model.logits(output.hidden).value.slices(tokens.count - 1, count: 1).elements
+    return model.logits(output.hidden, tokens: tokens.count).value.slices(tokens.count - 1, count: 1).elements
   }
 
   @Test(arguments: Precision.allCases)
@@ -87,7 +87,7 @@ import Transformer
     }
     let tape = Tape(device, recording: false)
     let output = model.forward(Batch(tokens: ids, sequences: 1), on: tape)
-    let logits = model.logits(output.hidden).value
+    let logits = model.logits(output.hidden, tokens: ids.count).value
     for (row, expected) in golden["logits_first4"]!.asArray!.enumerated() {
       let error = relativeError(
         logits.slices(row, count: 1).elements, expected.asArray!.map { $0.asNumber! })

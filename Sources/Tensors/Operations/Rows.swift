@@ -2,7 +2,7 @@
 
 import Kernels
 
-/// Row ids[t] of the table for each t: [V, H] gives [T, H].
+/// Row ids[t] of the table for each t: [V, H] gives [T, H]; a negative id gives zeros.
 ///
 /// The gradient adds dy's rows into the table's in the order of t; `frozen` rows get none.
 public func embedding(_ ids: [Int32], _ table: Variable, frozen: Int32? = nil) -> Variable {
@@ -84,19 +84,20 @@ public func combine(_ z: Variable, _ map: RowMap, adding residual: Variable? = n
   }
 }
 
-/// y[p] = x[order[p]] for a permutation: [P, C] gives [P, C]; dx[order[p]] = dy[p].
-public func permute(_ x: Variable, _ order: [Int32]) -> Variable {
+/// y[p] = x[rows[p]], each row of x at most once: a permutation, or a choice of rows.
+///
+/// dx[rows[p]] = dy[p], zeros for the rows that were not chosen.
+public func select(_ x: Variable, rows: [Int32]) -> Variable {
   let tape = x.tape
   let device = tape.device
   let team = tape.team
-  require(order.count == x.value.rows, "\(order.count) places for \(x.shape)")
-  let y = device.tensor(x.shape)
-  gatherRows(x.value.matrix, order, into: y.matrix, team: team)
-  return tape.result(y, from: [x]) { [dx = x.gradient] dy in
-    var inverse = [Int32](repeating: 0, count: order.count)
-    for (place, origin) in order.enumerated() { inverse[Int(origin)] = Int32(place) }
-    let gradient = device.tensor(dy.shape)
-    gatherRows(dy.matrix, inverse, into: gradient.matrix, team: team)
+  let y = device.tensor([rows.count, x.value.columns])
+  gatherRows(x.value.matrix, rows, into: y.matrix, team: team)
+  return tape.result(y, from: [x]) { [dx = x.gradient, shape = x.shape] dy in
+    var places = [Int32](repeating: -1, count: shape[0])
+    for (place, row) in rows.enumerated() { places[Int(row)] = Int32(place) }
+    let gradient = device.tensor(shape)
+    gatherRows(dy.matrix, places, into: gradient.matrix, team: team)
     dx?.add(gradient)
   }
 }

@@ -61,7 +61,9 @@ extension OperationCase {
     OperationCase("combine with residual", [[5, 7], [3, 7]]) {
       combine($0[0], map, adding: $0[1])
     },
-    OperationCase("permute", [[4, 3]]) { permute($0[0], [2, 0, 3, 1]) },
+    OperationCase("permuted rows", [[4, 3]]) { select($0[0], rows: [2, 0, 3, 1]) },
+    OperationCase("chosen rows", [[4, 3]]) { select($0[0], rows: [3, 1]) },
+    OperationCase("embedding of a slice", [[4, 3]]) { embedding([2, -1, 0, 2], $0[0]) },
   ]
 
   private static let attentionParts: [OperationCase] = [

@@ -1,5 +1,6 @@
 // The range of every setting of a run, and of settings against each other and the ranks.
 
+import Parallel
 import Transformer
 
 extension RunConfiguration {
@@ -20,11 +21,11 @@ extension RunConfiguration {
     try display.validate()
   }
 
-  /// Throws `SettingRangeError` if that many ranks cannot share the work.
-  public func validate(ranks: Int) throws {
+  /// Throws `SettingRangeError` if the ranks of this layout cannot share the work.
+  public func validate(_ layout: Layout) throws {
     try SettingRangeError.check(
-      training.batch >= ranks, "training.batch", training.batch,
-      "\(ranks) or more, a sequence for each of the \(ranks) ranks")
+      training.batch >= layout.data, "training.batch", training.batch,
+      "\(layout.data) or more, a sequence for each of the \(layout.data) data ranks")
   }
 
   private func validateModel() throws {
@@ -90,7 +91,12 @@ extension LayoutConfiguration {
   func validate() throws {
     for (name, ranks) in [("tensor", tensor), ("expert", expert), ("expertTensor", expertTensor)] {
       try SettingRangeError.check(
-        ranks == 1, "layout.\(name)", ranks, "1: ranks share the batch, not the weights")
+        (1...(1 << 16)).contains(ranks), "layout.\(name)", ranks, "1 to \(1 << 16)")
+    }
+    for (name, ranks) in [("data", data), ("expertData", expertData)] {
+      try SettingRangeError.check(
+        (0...(1 << 16)).contains(ranks), "layout.\(name)", ranks,
+        "1 to \(1 << 16), or 0 for what follows from the ranks")
     }
   }
 }

@@ -2,6 +2,7 @@
 // `ModelConfiguration`.
 
 import Kernels
+import Parallel
 import Transformer
 
 /// The settings of a pretraining run.
@@ -79,6 +80,11 @@ public struct LayoutConfiguration: ConfigurationSection {
   public var tensor = 1
   public var expert = 1
   public var expertTensor = 1
+  /// Checked where it is not 0.
+  public var data = 0
+  /// Checked where it is not 0.
+  public var expertData = 0
+  public var dispatch = ExpertDispatch.automatic
 
   public init() {}
 
@@ -86,5 +92,22 @@ public struct LayoutConfiguration: ConfigurationSection {
     "tensor": "ranks that split attention and dense layers",
     "expert": "ranks that split the experts among them",
     "expertTensor": "ranks that split each expert",
+    "data": "ranks / tensor; 0 follows, another number is checked",
+    "expertData": "ranks / (expert x expertTensor); 0 follows, another number is checked",
+    "dispatch": "how tokens reach experts on other ranks; automatic moves the fewest bytes",
   ]
+
+  /// The layout of so many ranks. Throws `LayoutError` with the nearest possible ones.
+  public func layout(ranks: Int) throws -> Layout {
+    try Layout(
+      ranks: ranks, tensor: tensor, expert: expert, expertTensor: expertTensor,
+      data: data == 0 ? nil : data, expertData: expertData == 0 ? nil : expertData)
+  }
+
+  /// Takes `tensor=2,expert=4,expert-tensor=1`, on so many ranks, over what is set.
+  public mutating func read(_ text: String, ranks: Int) throws {
+    let layout = try Layout(text, ranks: ranks)
+    (tensor, expert, expertTensor) = (layout.tensor, layout.expert, layout.expertTensor)
+    (data, expertData) = (layout.data, layout.expertData)
+  }
 }

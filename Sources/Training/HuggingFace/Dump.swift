@@ -97,7 +97,7 @@ extension LanguageModel {
     let output = forward(batch, on: tape) { index, hidden in
       keep("hidden.\(index)", shape + [width], hidden)
     }
-    let logits = self.logits(output.hidden)
+    let logits = self.logits(output.hidden, tokens: batch.tokens.count)
     keep("logits", shape + [configuration.vocabulary], logits.value)
     for (layer, routing) in zip(configuration.expertLayers, output.routings) {
       keep("router_logits.\(layer)", routing.logits.shape, routing.logits.value)

@@ -55,7 +55,8 @@ extension Error {
   /// Whether the settings must change before the command can succeed.
   public var isOfConfiguration: Bool {
     switch self {
-    case is ConfigurationError, is SettingRangeError, is ModelConfigurationError, is MemoryError:
+    case is ConfigurationError, is SettingRangeError, is ModelConfigurationError, is MemoryError,
+      is LayoutError:
       true
     case let failed as RanksFailed: failed.isOfConfiguration
     default: false

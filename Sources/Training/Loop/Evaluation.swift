@@ -20,17 +20,17 @@ public struct EvaluationSum: Sendable {
 }
 
 extension LanguageModel {
-  /// The loss over micro-batches whose samples are dealt over ranks: each rank gives its own; every
-  /// rank gets the sum.
+  /// The loss over micro-batches whose samples are dealt over data ranks: each gives its own, equally
+  /// many; every rank gets the sum.
   public func evaluate(_ microBatches: [MicroBatch], over world: Communicator) -> EvaluationSum {
     let team = device.team
     var sum = EvaluationSum()
     for micro in microBatches {
       let tape = Tape(device, recording: false)
       let hidden = forward(micro.batch, on: tape).hidden
-      let logProbabilities = tokenLogProbabilities(logits(hidden), labels: micro.labels)
+      let logProbabilities = logProbabilities(hidden, labels: micro.labels)
       sum.loss -= Kernels.sum(logProbabilities.value.matrix, team: team)
-      sum.tokens += micro.labels.reduce(0) { $0 + ($1 == -100 ? 0 : 1) }
+      sum.tokens += counts(labels: micro.labels, micro.batch).labels
     }
     let sums = world.sum([sum.loss, Double(sum.tokens)])
     return EvaluationSum(loss: sums[0], tokens: Int(sums[1]))

@@ -61,27 +61,17 @@ public struct TextData: Sendable {
 
   /// This rank's share of the samples of a step (from 0), in micro-batches; as many on every rank.
   ///
-  /// The list of samples is global and keyed by (seed, step): ranks take consecutive shares of it.
-  public func microBatches(step: Int, over world: Communicator) -> [MicroBatch] {
+  /// The list of samples is global and keyed by (seed, step): `data` ranks take consecutive shares of
+  /// it, and the ranks that split the model take the same.
+  public func microBatches(step: Int, over data: Communicator) -> [MicroBatch] {
     let starts = sampler.samples(step: step, batch: batch)
-    let own = share(of: batch, part: world.rank, of: world.size)
-    return cut(starts[own].map { training.window(at: $0, count: length + 1) }, over: world)
+    return starts[data.ownShare(of: batch)].map { training.window(at: $0, count: length + 1) }
+      .microBatches(of: microBatch, length: length, dealing: batch, over: data)
   }
 
-  /// This rank's share of the evaluation windows.
-  public func evaluationBatches(over world: Communicator) -> [MicroBatch] {
-    windows.batches(over: world)
-  }
-
-  private func cut(_ windows: [[Int32]], over world: Communicator) -> [MicroBatch] {
-    let largest = (batch + world.size - 1) / world.size
-    let size = microBatch == 0 ? largest : min(microBatch, largest)
-    return (0..<(largest + size - 1) / size).map { index in
-      let part = windows.dropFirst(index * size).prefix(size)
-      return MicroBatch(
-        Batch(tokens: part.flatMap { $0.dropLast() }, sequences: part.count, length: length),
-        labels: part.flatMap { $0.dropFirst() })
-    }
+  /// This data rank's share of the evaluation windows; as many batches on every rank.
+  public func evaluationBatches(over data: Communicator) -> [MicroBatch] {
+    windows.batches(over: data)
   }
 }
 
@@ -91,9 +81,11 @@ public struct EvaluationText: Sendable {
   public let characters: Int
   private let windows: EvaluationWindows
   private let count: Int
+  private let length: Int
 
   /// The first `limit` windows of a part, 0 for all. Throws where the part has none.
   public init(_ part: CorpusPart, length: Int, limit: Int) throws {
+    self.length = length
     windows = try EvaluationWindows(part, sequenceLength: length)
     count = limit == 0 ? windows.count : min(limit, windows.count)
     // Whole parts know their characters; of a few windows the labels' share of the tokens counts.
@@ -118,13 +110,14 @@ public struct EvaluationText: Sendable {
       corpus.evaluation(part.heldOut), length: loaded.configuration.data.sequenceLength, limit: 0)
   }
 
-  /// This rank's share, eight windows at a time.
-  public func batches(over world: Communicator) -> [MicroBatch] {
-    let own = share(of: count, part: world.rank, of: world.size)
-    return stride(from: own.lowerBound, to: own.upperBound, by: 8).map { start in
-      let part = (start..<min(start + 8, own.upperBound)).map { windows[$0] }
+  /// This data rank's share, eight windows at a time; the last batches may hold none.
+  public func batches(over data: Communicator) -> [MicroBatch] {
+    let own = data.ownShare(of: count)
+    let largest = (count + data.size - 1) / data.size
+    return stride(from: 0, to: largest, by: 8).map { start in
+      let part = own.dropFirst(start).prefix(8).map { windows[$0] }
       return MicroBatch(
-        Batch(tokens: part.flatMap(\.inputs), sequences: part.count),
+        Batch(tokens: part.flatMap(\.inputs), sequences: part.count, length: length),
         labels: part.flatMap(\.labels))
     }
   }

@@ -58,6 +58,8 @@ public struct NonFiniteError: AgreedError, CustomStringConvertible {
 public final class Trainer {
   public let model: LanguageModel
   public let mesh: ProcessMesh
+  /// Ranks that share the batch.
+  public let data: Communicator
   public let device: Device
   public let optimizer: Optimizer
   /// Bound of the gradient norm; 0 is none.
@@ -68,6 +70,7 @@ public final class Trainer {
   ) {
     self.model = model
     self.mesh = mesh
+    data = mesh.communicator(.data)
     self.device = device
     self.optimizer = optimizer
     self.clip = clip
@@ -101,12 +104,17 @@ public final class Trainer {
     var clock = PhaseClock()
     let scale = clip > 0 && result.gradientNorm > clip ? clip / result.gradientNorm : 1
     optimizer.update(learningRate: learningRate, gradientScale: scale, team: device.team)
-    for (bias, counts) in zip(model.selectionBiases, result.counts.expertChoices) {
-      bias.update(counts: counts, rate: model.configuration.router.biasRate)
-    }
+    updateSelectionBiases(result.counts)
     clock.end("update")
     result.seconds += clock.phases
     return result
+  }
+
+  /// The rule of loss-free balancing, once a step.
+  func updateSelectionBiases(_ counts: BatchCounts) {
+    for (bias, counts) in zip(model.selectionBiases, counts.expertChoices) {
+      bias.update(counts: counts, rate: model.configuration.router.biasRate)
+    }
   }
 
   /// Counts over all micro-batches and ranks. With one micro-batch the expert choices are left to
@@ -120,12 +128,11 @@ public final class Trainer {
     var counts = noCounts
     for micro in microBatches {
       if needsChoices {
-        let output = model.forward(micro.batch, on: Tape(device, recording: false))
+        let output = model.forward(
+          micro.batch, on: Tape(device, recording: false), drops: true)
         counts = counts + model.counts(output, labels: micro.labels, micro.batch)
       } else {
-        counts.labels += micro.labels.reduce(0) { $0 + ($1 == -100 ? 0 : 1) }
-        counts.tokens += micro.batch.realTokens
-        counts.sequences += micro.batch.sequences
+        counts = counts + model.counts(labels: micro.labels, micro.batch)
       }
     }
     let whole = counts.summed(over: mesh.world)
@@ -157,7 +164,7 @@ public final class Trainer {
     var seen = noCounts
     for micro in microBatches {
       let tape = Tape(device)
-      let output = model.forward(micro.batch, on: tape)
+      let output = model.forward(micro.batch, on: tape, drops: true)
       let own = model.counts(output, labels: micro.labels, micro.batch)
       seen = seen + own
       clock.end("forward")

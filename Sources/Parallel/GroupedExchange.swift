@@ -1,0 +1,86 @@
+// Rows sorted by group, on their way to the ranks that hold the groups, and back.
+
+import Kernels
+import Tensors
+
+/// Where rows of numbered groups (experts) go when the groups are dealt over ranks.
+///
+/// Rows travel by their true counts: groups and ranks without any take part with none. The ranks of
+/// `sharers` hold slices of the same groups, so each of them gets all rows of its groups, and what
+/// they compute is summed on the way back.
+public struct GroupedExchange {
+  /// Rows of this rank's group g, after `dispatched`: offsets[g] ..< offsets[g + 1].
+  public let offsets: [Int]
+  private let owners: Communicator
+  private let sharers: Communicator
+  /// Rows to each owner, and from each rank among the owners.
+  private let send: [Int]
+  private let receive: [Int]
+  /// Rows that each sharer received.
+  private let shared: [Int]
+  /// Where row p of the sorted rows stands among the received ones; nil where they come sorted.
+  private let order: [Int32]?
+  private let inverse: [Int32]?
+
+  /// `counts[g]` rows here are of group g, of all groups; `owners` hold equally many groups each, in
+  /// order. Meets one collective on each of the two.
+  public init(counts: [Int], owners: Communicator, sharers: Communicator) {
+    require(
+      counts.count % owners.size == 0, "\(counts.count) groups over \(owners.size) ranks")
+    self.owners = owners
+    self.sharers = sharers
+    let groups = counts.count / owners.size
+    send = (0..<owners.size).map { counts[$0 * groups..<($0 + 1) * groups].reduce(0, +) }
+    // [sources][groups] of this rank; of all sharers one after another.
+    let own = owners.exchange(counts)
+    let all = sharers.allGather(own)
+    receive = own.rowSums(of: groups)
+    shared = all.rowSums(of: own.count)
+    let sources = all.count / groups
+    var offsets = [0]
+    for group in 0..<groups {
+      let count = (0..<sources).reduce(0) { $0 + all[$1 * groups + group] }
+      offsets.append(offsets[group] + count)
+    }
+    self.offsets = offsets
+    guard sources > 1 && groups > 1 else {
+      order = nil
+      inverse = nil
+      return
+    }
+    let starts = all.offsets
+    var order: [Int32] = []
+    order.reserveCapacity(offsets[groups])
+    for group in 0..<groups {
+      for source in 0..<sources {
+        let block = source * groups + group
+        order += (starts[block]..<starts[block] + all[block]).map(Int32.init)
+      }
+    }
+    var inverse = order
+    for (place, row) in order.enumerated() { inverse[Int(row)] = Int32(place) }
+    self.order = order
+    self.inverse = inverse
+  }
+
+  /// Rows sorted by group become all rows of this rank's groups, sorted by group.
+  public func dispatched(_ x: Variable) -> Variable {
+    let received = owners.exchanged(x, send: send, receive: receive)
+    let gathered = sharers.allGathered(received, counts: shared)
+    return order.map { select(gathered, rows: $0) } ?? gathered
+  }
+
+  /// The way back; what the sharers computed of a row is summed.
+  public func collected(_ y: Variable) -> Variable {
+    let sorted = inverse.map { select(y, rows: $0) } ?? y
+    let summed = sharers.reduceScattered(sorted, counts: shared)
+    return owners.exchanged(summed, send: receive, receive: send)
+  }
+}
+
+extension [Int] {
+  /// Sums of consecutive runs of `length`.
+  fileprivate func rowSums(of length: Int) -> [Int] {
+    stride(from: 0, to: count, by: length).map { self[$0..<$0 + length].reduce(0, +) }
+  }
+}

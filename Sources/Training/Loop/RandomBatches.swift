@@ -1,0 +1,53 @@
+// Batches of keyed random tokens, for measurements and proofs that need no text.
+
+import Kernels
+import Parallel
+import Transformer
+
+/// Sequences of uniformly drawn tokens, the same list whatever the layout.
+public struct RandomBatches: Sendable {
+  private let vocabulary: Int
+  private let batch: Int
+  private let microBatch: Int
+  private let length: Int
+  private let key: RandomKey
+
+  /// The batch's sizes are the configuration's, whose vocabulary is known.
+  public init(_ configuration: RunConfiguration, seed: UInt64) {
+    vocabulary = configuration.model.vocabulary
+    batch = configuration.training.batch
+    microBatch = configuration.training.microBatch
+    length = configuration.data.sequenceLength
+    key = RandomKey(seed: seed, name: "random batches")
+  }
+
+  /// This data rank's share of a step's samples, in micro-batches; as many on every rank.
+  public func microBatches(step: Int, over data: Communicator) -> [MicroBatch] {
+    let stepKey = key.derived(UInt64(step))
+    let windows = data.ownShare(of: batch).map { sample in
+      (0...length).map { place in
+        Int32(
+          uniformInteger(
+            stepKey, counter: UInt64(sample * (length + 1) + place), below: vocabulary))
+      }
+    }
+    return windows.microBatches(of: microBatch, length: length, dealing: batch, over: data)
+  }
+}
+
+extension [[Int32]] {
+  /// Windows of `length` + 1 tokens, this rank's of `batch`, cut into batches of `size` (0 is all):
+  /// every rank gets as many, the last may hold none.
+  func microBatches(
+    of size: Int, length: Int, dealing batch: Int, over data: Communicator
+  ) -> [MicroBatch] {
+    let largest = (batch + data.size - 1) / data.size
+    let size = size == 0 ? largest : Swift.min(size, largest)
+    return stride(from: 0, to: largest, by: size).map { start in
+      let part = dropFirst(start).prefix(size)
+      return MicroBatch(
+        Batch(tokens: part.flatMap { $0.dropLast() }, sequences: part.count, length: length),
+        labels: part.flatMap { $0.dropFirst() })
+    }
+  }
+}

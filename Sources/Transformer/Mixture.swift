@@ -1,0 +1,75 @@
+// A mixture of experts: the router, the way to the experts and back, and what every token passes.
+
+import Kernels
+import Parallel
+import Tensors
+
+/// residual + Σ_chosen w·expert(x) + shared(x), with the experts dealt over ranks.
+struct Mixture {
+  let router: Router
+  private let experts: GatedExperts
+  private let shared: WholeFeedForward?
+  private let groups: ModelGroups
+
+  init(
+    _ configuration: ModelConfiguration, groups: ModelGroups, layer: Int, name: String,
+    in parameters: ParameterSet
+  ) {
+    self.groups = groups
+    let settings = configuration.router
+    router = Router(configuration, groups: groups, layer: layer, in: parameters)
+    experts = GatedExperts(
+      configuration, name: "\(name).experts", experts: settings.experts,
+      hidden: settings.expertWidth, over: .expert, in: parameters)
+    shared =
+      settings.sharedExperts > 0
+      ? WholeFeedForward(
+        configuration, groups: groups, name: "\(name).shared_experts",
+        hidden: settings.sharedExperts * settings.expertWidth, in: parameters) : nil
+  }
+
+  /// This rank's rows of x, normalised, and of the residual. Every rank computes, with no rows too.
+  func callAsFunction(
+    _ x: Variable, adding residual: Variable, _ batch: Batch, drops: Bool
+  ) -> (Variable, Routing) {
+    let routing = router(x, batch, drops: drops)
+    let mixed =
+      switch groups.dispatch {
+      case .gather: gathered(x, adding: residual, routing)
+      case .exchange, .automatic: exchanged(x, adding: residual, routing)
+      }
+    let y = shared?(x, adding: mixed, tokens: batch.tokens.count) ?? mixed
+    return (y, routing)
+  }
+
+  /// Each choice's row goes to the rank of its expert, and its result comes back.
+  private func exchanged(_ x: Variable, adding residual: Variable, _ routing: Routing) -> Variable {
+    let choices = routing.choices
+    let exchange = GroupedExchange(
+      counts: choices.counts, owners: groups.expert, sharers: groups.expertTensor)
+    let outputs = experts(
+      exchange.dispatched(gather(x, choices.map)), offsets: exchange.offsets,
+      rowWeights: exchange.dispatched(select(routing.weights, rows: choices.order)))
+    return combine(exchange.collected(outputs), choices.map, adding: residual)
+  }
+
+  /// All rows go to all ranks of the experts; each computes what its own experts add, and the sums
+  /// of those come back.
+  private func gathered(_ x: Variable, adding residual: Variable, _ routing: Routing) -> Variable {
+    let group = groups.experts
+    let sizes = group.allGather([x.value.rows, routing.experts.count])
+    let tokens = stride(from: 0, to: sizes.count, by: 2).map { sizes[$0] }
+    let choices = stride(from: 1, to: sizes.count, by: 2).map { sizes[$0] }
+    let all = group.allGathered(x, counts: tokens)
+    let weights = group.allGathered(routing.weights, counts: choices)
+    let own = ExpertChoices(
+      group.allGather(routing.experts, counts: choices),
+      ofEach: group.allGather(routing.choicesOfEach, counts: tokens),
+      among: groups.expert.ownShare(of: routing.expertCount))
+    let outputs = experts(
+      gather(all, own.map), offsets: own.offsets, rowWeights: select(weights, rows: own.order))
+    return group.reduceScattered(counts: tokens, adding: residual) {
+      combine(outputs, own.map, adding: $0)
+    }
+  }
+}
