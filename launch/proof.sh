@@ -15,6 +15,9 @@ bad-input      | each refused with one message, non-zero on all ranks, nothing l
 faults         | ranks that differ: named and ended in ≤ 5 s, 20 of 20
 resume         | 5 random stops on 1 and 2 ranks: equal bit for bit
 kills          | 20 random kills, ≥ 5 in a save: equal bit for bit, no process left
+layouts        | all legal layouts of 1 to 8 ranks and of 1, 2, 4, 8 under mpirun: ≤ 1e-11, float64
+layout-goldens | every golden case, gradients included, at 2, 4 and 8 ranks under mpirun
+long-runs      | 300 steps, six layouts: first 20 within 1e-5, curves within 2 x the spread
 scaling        | set b, 8 sequences a rank: 2 ranks x 1 thread ≥ 1.80 x 1 rank x 1 thread
 speed          | sets a, b, c: ≥ 2 x PyTorch as installed, ≥ 1.1 x with AVX-512; 2 ranks ≥ 1.3 x DDP
 memory         | ≤ 324, 1011, 2243 MB on a, b, c; flat over 10,000 steps of a

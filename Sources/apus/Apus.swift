@@ -12,7 +12,7 @@ struct Apus: ParsableCommand {
     subcommands: [
       PretrainCommand.self, GenerateCommand.self, EvaluateCommand.self, TokenizerCommand.self,
       DumpCommand.self, ImportCommand.self, ExportCommand.self, VerifyCommand.self,
-      CheckpointCommand.self, ConfigCommand.self, BenchmarkCommand.self,
+      CheckpointCommand.self, ConfigCommand.self, BenchmarkCommand.self, CompareCommand.self,
     ])
 
   /// Parses, runs, and turns whatever is thrown into one line and an exit status.

@@ -27,6 +27,7 @@ struct BenchmarkCommand: ParsableCommand {
   var warmup = 3
   @Flag(help: "Print one JSON object.")
   var json = false
+  @OptionGroup var layout: LayoutOptions
   @OptionGroup var ranks: RankOptions
 
   func validate() throws {
@@ -41,7 +42,8 @@ struct BenchmarkCommand: ParsableCommand {
 
   private func measure(on world: Communicator) throws {
     let (configuration, layout) = try world.agreeing {
-      let configuration = try RunConfiguration.load(file: config, settings: set)
+      let configuration = try RunConfiguration.load(
+        file: config, settings: set, layout: self.layout, ranks: world.size)
       let layout = try configuration.layout.layout(ranks: world.size)
       try configuration.model.validate()
       try configuration.model.validate(layout)

@@ -26,21 +26,36 @@ struct DumpCommand: ParsableCommand {
   var output: String
   @Option(help: "float32 or float64.")
   var precision = Precision.float32
-  @Option(help: "Threads; 0 is the machine's cores.")
+  @Option(help: "Threads of a rank; 0 is the machine's cores / its ranks.")
   var threads = 0
 
+  @OptionGroup var layout: LayoutOptions
+  @OptionGroup var ranks: RankOptions
+
   func run() throws {
-    let cores = ProcessInfo.processInfo.activeProcessorCount
-    let device = Device(precision: precision, threads: threads > 0 ? threads : cores)
-    let folder = try ModelFolder(model)
-    let batch = try DumpBatch(
-      file: batch, vocabulary: folder.configuration.model.vocabulary)
-    // Weights and gradients.
-    try folder.configuration.model.checkFits(numbersPerParameter: 2, precision: precision)
-    let mesh = ProcessMesh.single()
-    let model = try LanguageModel(folder.configuration.model, on: device, mesh: mesh, seed: 0)
-    try folder.load(into: model)
-    try model.dump(batch, naming: folder.naming, to: output)
+    try ranks.run { world in try dump(on: world) }
+  }
+
+  private func dump(on world: Communicator) throws {
+    let (folder, dumped, split) = try world.agreeing {
+      let folder = try ModelFolder(self.model)
+      let sizes = folder.configuration.model
+      let batch = try DumpBatch(file: self.batch, vocabulary: sizes.vocabulary)
+      let split = try Layout(layout.layout ?? "", ranks: world.size)
+      try sizes.validate(split)
+      // Weights and gradients.
+      try sizes.checkFits(
+        numbersPerParameter: 2, precision: precision,
+        copies: RankOptions.onThisMachine(inProcess: ranks.ranksInProcess))
+      return (folder, batch, split)
+    }
+    let device = Device(
+      precision: precision,
+      threads: RankOptions.threads(threads, world: world, inProcess: ranks.ranksInProcess))
+    let mesh = ProcessMesh(world, layout: split)
+    let loaded = try LanguageModel(folder.configuration.model, on: device, mesh: mesh, seed: 0)
+    try world.agreeing { try folder.load(into: loaded) }
+    try loaded.dump(dumped, naming: folder.naming, to: output, over: mesh)
   }
 }
 

@@ -30,6 +30,8 @@ struct GenerateCommand: ParsableCommand {
   var topP = 0.95
   @Option(help: "Key of the random numbers.")
   var seed: UInt64 = 1
+  @OptionGroup var layout: LayoutOptions
+  @OptionGroup var ranks: RankOptions
 
   func validate() throws {
     func check(_ ok: Bool, _ problem: String) throws { if !ok { throw ValidationError(problem) } }
@@ -43,10 +45,17 @@ struct GenerateCommand: ParsableCommand {
   }
 
   func run() throws {
+    try ranks.run { world in try generate(on: world) }
+  }
+
+  /// All ranks compute the same continuations; rank 0 shows them.
+  private func generate(on world: Communicator) throws {
     let loaded = try LoadedModel(
-      checkpoint, threads: ProcessInfo.processInfo.activeProcessorCount)
-    let tokenizer = try loaded.textTokenizer()
-    let start = try self.start(tokenizer, vocabulary: loaded.model.configuration.vocabulary)
+      checkpoint,
+      threads: RankOptions.threads(0, world: world, inProcess: ranks.ranksInProcess),
+      world: world, layout: layout.layout)
+    let tokenizer = try world.agreeing { try loaded.textTokenizer() }
+    let start = try start(tokenizer, vocabulary: loaded.model.configuration.vocabulary)
     var options = SamplingOptions()
     options.temperature = temperature
     options.topK = topK
@@ -54,22 +63,25 @@ struct GenerateCommand: ParsableCommand {
     options.maximumNewTokens = length
     options.seed = seed
     if let end = tokenizer?.endOfText { options.stopTokens = [end] }
+    func show(_ text: String, terminator: String = "\n") {
+      if world.rank == 0 { say(text, terminator: terminator) }
+    }
     if count == 1, let tokenizer {
       // As it comes.
       var stream = TextAssembly(tokenizer)
-      say(start.map { stream.append($0) }.joined(), terminator: "")
+      show(start.map { stream.append($0) }.joined(), terminator: "")
       _ = loaded.model.generate([start], options) { _, token in
-        say(stream.append(token), terminator: "")
+        show(stream.append(token), terminator: "")
       }
-      say(stream.finish())
+      show(stream.finish())
       return
     }
     let continuations = loaded.model.generate(
       Array(repeating: start, count: count), options)
     for (index, continuation) in continuations.enumerated() {
       let all = start + continuation.tokens
-      if count > 1 { say("— \(index + 1)") }
-      say(tokenizer?.decode(all) ?? all.map(String.init).joined(separator: ","))
+      if count > 1 { show("— \(index + 1)") }
+      show(tokenizer?.decode(all) ?? all.map(String.init).joined(separator: ","))
     }
   }
 
@@ -114,6 +126,7 @@ struct EvaluateCommand: ParsableCommand {
   var part = EvaluationPart.heldOut
   @Flag(help: "Print one JSON object.")
   var json = false
+  @OptionGroup var layout: LayoutOptions
   @OptionGroup var ranks: RankOptions
 
   func run() throws {
@@ -121,12 +134,15 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   private func evaluate(on world: Communicator) throws {
-    let (loaded, text) = try world.agreeing {
-      let threads = RankOptions.threads(0, world: world, inProcess: ranks.ranksInProcess)
-      let loaded = try LoadedModel(checkpoint, threads: threads)
-      return (loaded, try EvaluationText(loaded, corpus: corpus, part: part))
+    let loaded = try LoadedModel(
+      checkpoint,
+      threads: RankOptions.threads(0, world: world, inProcess: ranks.ranksInProcess),
+      world: world, layout: layout.layout)
+    let text = try world.agreeing {
+      try EvaluationText(loaded, corpus: corpus, part: part)
     }
-    let sum = loaded.model.evaluate(text.batches(over: world), over: world)
+    let sum = loaded.model.evaluate(
+      text.batches(over: loaded.mesh.communicator(.data)), over: world)
     guard world.rank == 0 else { return }
     let bits = sum.bitsPerCharacter(text.characters) ?? 0
     if json {

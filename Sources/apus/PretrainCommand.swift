@@ -12,8 +12,8 @@ struct PretrainCommand: ParsableCommand {
     commandName: "pretrain",
     abstract: "Trains a model on a corpus.",
     discussion: """
-      One process is one rank that uses all cores; `mpirun -n N apus pretrain …` is N data-parallel \
-      ranks. SIGUSR1, SIGINT and SIGTERM save and stop (exit status 75: go on with --resume); a second \
+      One process is one rank that uses all cores; `mpirun -n N apus pretrain …` is N ranks, which \
+      share the batch unless --layout splits the model. SIGUSR1, SIGINT and SIGTERM save and stop (exit status 75: go on with --resume); a second \
       SIGINT stops at once.
       """)
 
@@ -23,6 +23,7 @@ struct PretrainCommand: ParsableCommand {
   var set: [String] = []
   @Flag(help: "Go on from the newest complete checkpoint of the run.")
   var resume = false
+  @OptionGroup var layout: LayoutOptions
   @OptionGroup var ranks: RankOptions
 
   func run() throws {
@@ -33,8 +34,9 @@ struct PretrainCommand: ParsableCommand {
 
   private func train(on world: Communicator, stop: StopRequest) throws {
     let (configuration, program) = try world.agreeing {
-      return (
-        try RunConfiguration.load(file: config, settings: set), try Program.fingerprint()
+      (
+        try RunConfiguration.load(file: config, settings: set, layout: layout, ranks: world.size),
+        try Program.fingerprint()
       )
     }
     var environment = ProcessInfo.processInfo.environment
@@ -53,6 +55,17 @@ struct PretrainCommand: ParsableCommand {
     if case .stopped = try pretraining.run(on: world) {
       throw QuietExit(status: .savedAndNotFinished)
     }
+  }
+}
+
+extension RunConfiguration {
+  /// A file, settings over it, and a layout over those.
+  static func load(
+    file: String, settings: [String], layout: LayoutOptions, ranks: Int
+  ) throws -> RunConfiguration {
+    var configuration = try load(file: file, settings: settings)
+    if let text = layout.layout { try configuration.layout.read(text, ranks: ranks) }
+    return configuration
   }
 }
 

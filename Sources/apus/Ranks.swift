@@ -46,6 +46,16 @@ struct RankOptions: ParsableArguments {
   }
 }
 
+/// The option of every command whose model may be split over ranks.
+struct LayoutOptions: ParsableArguments {
+  @Option(
+    help: """
+      How ranks split the model, e.g. tensor=2,expert=4,expert-tensor=1; data and expert-data follow. \
+      Without it the configuration's layout (a checkpoint's model: data alone).
+      """)
+  var layout: String?
+}
+
 extension RankOptions {
   /// Threads for each rank: `wanted`, or the machine's cores shared by the ranks on it.
   static func threads(_ wanted: Int, world: Communicator, inProcess: Int?) -> Int {

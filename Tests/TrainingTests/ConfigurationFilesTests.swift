@@ -1,6 +1,7 @@
 // Whether the configurations that come with the project can be used as they are.
 
 import Foundation
+import Parallel
 import Testing
 import Training
 
@@ -24,7 +25,9 @@ import Training
     #expect("\(configuration.run.name).yaml" == file)
     let read = try RunConfiguration.read(yaml: configuration.yaml, file: "resolved")
     #expect(read == configuration)
-    for ranks in [1, 2, 4] { try configuration.validate(ranks: ranks) }
+    for ranks in [1, 2, 4] {
+      try configuration.validate(try configuration.layout.layout(ranks: ranks))
+    }
   }
 
   /// Layers, width, heads, key/value heads, experts, expert width, vocabulary, sequence, batch.

@@ -1,6 +1,7 @@
 // What a user is told about a configuration that cannot be used.
 
 import Foundation
+import Parallel
 import Testing
 import Training
 
@@ -116,9 +117,9 @@ import Training
       message: "c.yaml:1:13: run.name is \"../elsewhere\"; "
         + "accepted: letters, digits, '.', '_' and '-', not beginning with '.' or '-'"),
     Mistake(
-      yaml: "layout: {expert: 2}",
+      yaml: "layout: {expert: 0}",
       message:
-        "c.yaml:1:18: layout.expert is 2; accepted: 1: ranks share the batch, not the weights"),
+        "c.yaml:1:18: layout.expert is 0; accepted: 1 to 65536"),
     // No YAML at all
     Mistake(
       yaml: "# nothing",
@@ -212,12 +213,12 @@ import Training
 
   @Test func `a batch with fewer sequences than ranks is refused`() throws {
     let configuration = RunConfiguration()
-    try configuration.validate(ranks: 16)
+    try configuration.validate(try Layout(ranks: 16))
     #expect(
       refusal {
-        try configuration.validate(ranks: 17)
+        try configuration.validate(try Layout(ranks: 17))
         return configuration
-      } == "training.batch is 16; accepted: 17 or more, a sequence for each of the 17 ranks")
+      } == "training.batch is 16; accepted: 17 or more, a sequence for each of the 17 data ranks")
   }
 
   @Test func `damaged text is read or refused in one line, never a crash`() {

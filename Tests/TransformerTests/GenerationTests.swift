@@ -13,7 +13,9 @@ import Transformer
   private func logits(_ model: LanguageModel, _ tokens: [Int32], _ device: Device) -> [Double] {
     let tape = Tape(device, recording: false)
     let output = model.forward(Batch(tokens: tokens, sequences: 1), on: tape)
-    return model.logits(output.hidden, tokens: tokens.count).value.slices(tokens.count - 1, count: 1).elements
+    return model.logits(output.hidden, tokens: tokens.count).value.slices(
+      tokens.count - 1, count: 1
+    ).elements
   }
 
   @Test(arguments: Precision.allCases)

@@ -16,27 +16,11 @@ import Transformer
     let loaded = try Loaded(golden.folder, precision: precision)
     let output = temporaryPath("dump.safetensors")
     defer { try? FileManager.default.removeItem(atPath: output) }
-    try loaded.model.dump(loaded.batch, naming: loaded.folder.naming, to: output)
+    try loaded.model.dump(
+      loaded.batch, naming: loaded.folder.naming, to: output, over: .single())
     let ours = try TensorSource(file: output)
     let theirs = try golden.golden
-    let mask = loaded.batch.micro.batch.mask
-    var compared = 0
-    for tensor in theirs.tensors
-    where tensor.type.isFloat && !tensor.name.hasPrefix("adamw.")
-      && !tensor.name.hasPrefix("f64.")
-    {
-      var expected = try theirs.doubles(tensor.name)
-      var found = try ours.doubles(tensor.name)
-      #expect(ours.description(of: tensor.name)?.shape == tensor.shape, "\(tensor.name)")
-      if let mask, !tensor.name.hasPrefix("grad."), tensor.count > 1 {
-        expected = real(expected, mask)
-        found = real(found, mask)
-      }
-      let error = relativeError(found, expected)
-      #expect(error <= Bar.otherLibrary, "\(tensor.name): \(error)")
-      compared += 1
-    }
-    #expect(compared > 10)
+    try golden.expectEqual(ours, mask: loaded.batch.micro.batch.mask)
     if precision == .float64 {
       for name in ["loss", "aux_loss", "total_loss"]
       where theirs.description(of: "f64.\(name)") != nil {
@@ -78,6 +62,80 @@ import Transformer
     #expect(relativeError(norms, try theirs.doubles("adamw.grad_norm")) <= Bar.trajectory)
   }
 
+  /// Layouts of 2, 4 and 8 ranks, as in the table of what a layout must show.
+  static let layouts = [
+    ("tensor=2", 2), ("expert=2", 2), ("tensor=2,expert=2", 4), ("tensor=2,expert=4", 8),
+  ]
+
+  @Test(arguments: GoldenCase.all, layouts)
+  func `a layout changes no value and no gradient`(
+    golden: GoldenCase, layout: (text: String, ranks: Int)
+  ) throws {
+    let output = temporaryPath("dump.safetensors")
+    defer { try? FileManager.default.removeItem(atPath: output) }
+    let folder = golden.folder
+    guard try golden.canBeSplit(layout) else { return }
+    let mask = try InProcessRanks.run(layout.ranks) { world in
+      let mesh = ProcessMesh(world, layout: try Layout(layout.text, ranks: world.size))
+      let loaded = try Loaded(folder, precision: .float64, mesh: mesh)
+      try loaded.model.dump(
+        loaded.batch, naming: loaded.folder.naming, to: output, over: mesh)
+      return loaded.batch.micro.batch.mask
+    }[0]
+    try golden.expectEqual(try TensorSource(file: output), mask: mask)
+  }
+
+  /// Files `CASE.LAYOUT.safetensors` that `apus dump` wrote into the folder that `APUS_DUMPS` names:
+  /// `launch/proofs/layout-goldens.sh` makes them under mpirun.
+  @Test(.enabled(if: ProcessInfo.processInfo.environment["APUS_DUMPS"] != nil))
+  func `what apus dump wrote elsewhere is transformers' own`() throws {
+    let dumps = ProcessInfo.processInfo.environment["APUS_DUMPS"]!
+    for golden in GoldenCase.all {
+      let name = URL(fileURLWithPath: golden.folder).lastPathComponent
+      let batch = try Loaded(golden.folder, precision: .float64).batch
+      for layout in Self.layouts where try golden.canBeSplit(layout) {
+        let ours = try TensorSource(file: "\(dumps)/\(name).\(layout.text).safetensors")
+        try golden.expectEqual(ours, mask: batch.micro.batch.mask)
+      }
+    }
+  }
+}
+
+extension GoldenCase {
+  /// Whether the model's experts and heads can be dealt so; otherwise it is refused by name.
+  func canBeSplit(_ layout: (text: String, ranks: Int)) throws -> Bool {
+    let model = try ModelFolder(folder).configuration.model
+    do {
+      try model.validate(try Layout(layout.text, ranks: layout.ranks))
+      return true
+    } catch let refusal as ModelConfigurationError {
+      #expect(refusal.field.hasPrefix("layout."))
+      return false
+    }
+  }
+
+  /// Expects of every tensor that the golden file has the same in `ours`.
+  func expectEqual(_ ours: TensorSource, mask: [Bool]?) throws {
+    let theirs = try golden
+    var compared = 0
+    for tensor in theirs.tensors
+    where tensor.type.isFloat && !tensor.name.hasPrefix("adamw.")
+      && !tensor.name.hasPrefix("f64.")
+    {
+      var expected = try theirs.doubles(tensor.name)
+      var found = try ours.doubles(tensor.name)
+      #expect(ours.description(of: tensor.name)?.shape == tensor.shape, "\(tensor.name)")
+      if let mask, !tensor.name.hasPrefix("grad."), tensor.count > 1 {
+        expected = real(expected, mask)
+        found = real(found, mask)
+      }
+      let error = relativeError(found, expected)
+      #expect(error <= Bar.otherLibrary, "\(tensor.name): \(error)")
+      compared += 1
+    }
+    #expect(compared > 10)
+  }
+
   private func real(_ values: [Double], _ mask: [Bool]) -> [Double] {
     let width = values.count / mask.count
     return mask.indices.filter { mask[$0] }.flatMap { values[$0 * width..<($0 + 1) * width] }
@@ -91,11 +149,12 @@ struct Loaded {
   let model: LanguageModel
   let batch: DumpBatch
 
-  init(_ path: String, precision: Precision, threads: Int = 1) throws {
+  init(
+    _ path: String, precision: Precision, threads: Int = 1, mesh: ProcessMesh = .single()
+  ) throws {
     folder = try ModelFolder(path)
     device = Device(precision: precision, threads: threads)
-    model = try LanguageModel(
-      folder.configuration.model, on: device, mesh: .single(), seed: 0)
+    model = try LanguageModel(folder.configuration.model, on: device, mesh: mesh, seed: 0)
     try folder.load(into: model)
     batch = try DumpBatch(
       file: "\(path)/golden.safetensors", vocabulary: folder.configuration.model.vocabulary)

@@ -83,50 +83,121 @@ extension LanguageModel {
   /// Runs forward and backward on the batch and writes every value under the names that model
   /// files have: logits, loss, aux_loss, total_loss, hidden.i, router_logits.l, topk_index.l,
   /// topk_weight.l, grad.<tensor>.
-  public func dump(_ dumped: DumpBatch, naming: TensorNaming, to path: String) throws {
-    let batch = dumped.micro.batch
-    let shape = [dumped.sequences, dumped.length]
-    let type = ElementType(device.precision)
-    var tensors: [(tensor: TensorDescription, bytes: [UInt8])] = []
-    func keep(_ name: String, _ shape: [Int], _ tensor: Tensor) {
-      tensors.append((TensorDescription(name, type, shape), tensor.bytes))
+  ///
+  /// Every rank of `mesh` calls it with the whole batch; rank 0 writes. Throws on all ranks.
+  public func dump(
+    _ dumped: DumpBatch, naming: TensorNaming, to path: String, over mesh: ProcessMesh
+  ) throws {
+    let values = DumpedValues(self, mesh: mesh, sequences: dumped.sequences, length: dumped.length)
+    values.run(dumped.micro, naming: naming)
+    try mesh.world.agreeing {
+      if mesh.world.rank == 0 {
+        try values.tensors.withMemory { try SafetensorsWriter.write(path, $0) }
+      }
     }
+  }
+}
+
+/// Every value of one forward and backward pass, whole, on every rank.
+private final class DumpedValues {
+  private(set) var tensors: [(tensor: TensorDescription, bytes: [UInt8])] = []
+  private let model: LanguageModel
+  private let mesh: ProcessMesh
+  private let data: Communicator
+  private let shape: [Int]
+  private var device: Device { model.device }
+
+  init(_ model: LanguageModel, mesh: ProcessMesh, sequences: Int, length: Int) {
+    self.model = model
+    self.mesh = mesh
+    data = mesh.communicator(.data)
+    shape = [sequences, length]
+  }
+
+  func run(_ whole: MicroBatch, naming: TensorNaming) {
+    let own = data.ownShare(of: shape[0])
+    let micro = whole.sequences(own)
+    let batch = micro.batch
+    let tokens = batch.tokens.count
+    let configuration = model.configuration
+    model.parameters.clearGradients()
     let tape = Tape(device)
-    parameters.clearGradients()
-    let width = configuration.width
-    let output = forward(batch, on: tape) { index, hidden in
-      keep("hidden.\(index)", shape + [width], hidden)
+    let output = model.forward(batch, on: tape) { index, hidden in
+      self.keepRows("hidden.\(index)", self.shape + [configuration.width], hidden, tokens: tokens)
     }
-    let logits = self.logits(output.hidden, tokens: batch.tokens.count)
-    keep("logits", shape + [configuration.vocabulary], logits.value)
+    let logits = model.logits(output.hidden, tokens: tokens)
+    keep("logits", shape + [configuration.vocabulary], gathered(model.wholeLogits(logits.value)))
     for (layer, routing) in zip(configuration.expertLayers, output.routings) {
-      keep("router_logits.\(layer)", routing.logits.shape, routing.logits.value)
-      let choices = [batch.tokens.count, configuration.router.expertsPerToken]
-      keep("topk_weight.\(layer)", choices, routing.weights.value)
+      let all = shape[0] * shape[1]
+      let k = configuration.router.expertsPerToken
+      keepRows(
+        "router_logits.\(layer)", [all, configuration.router.experts], routing.logits.value,
+        tokens: tokens)
+      let rows = routing.weights.value.reshaped([routing.tokens.count, k])
+      keepRows("topk_weight.\(layer)", [all, k], rows, tokens: tokens)
+      // Small whole numbers travel exactly as floating point.
+      let chosen = device.tensor(rows.shape, routing.experts.map(Double.init))
+      let experts = gathered(model.wholeRows(chosen, tokens: tokens)).elements.map { Int64($0) }
       tensors.append(
         (
-          TensorDescription("topk_index.\(layer)", .int64, choices),
-          routing.experts.map(Int64.init).withUnsafeBytes { Array($0) }
+          TensorDescription("topk_index.\(layer)", .int64, [all, k]),
+          experts.withUnsafeBytes { Array($0) }
         ))
     }
-    let counts = self.counts(output, labels: dumped.micro.labels, batch)
-    let objective = self.objective(
-      output, labels: dumped.micro.labels, batch, counts: counts, logits: logits)
-    let scalars = [
-      ("loss", objective.tokenLoss), ("aux_loss", objective.balance),
-      ("total_loss", objective.total.value.scalar),
-    ]
-    for (name, value) in scalars { keep(name, [1], device.tensor([1], [value])) }
+    let counts = model.counts(output, labels: micro.labels, batch).summed(over: mesh.world)
+    let objective = model.objective(
+      output, labels: micro.labels, batch, counts: counts, logits: logits)
+    let scalars = mesh.world.sum([
+      objective.tokenLoss, objective.balance, objective.total.value.scalar,
+    ])
+    for (name, value) in zip(["loss", "aux_loss", "total_loss"], scalars) {
+      keep(name, [1], device.tensor([1], [value]))
+    }
     tape.backward(from: [objective.total])
-    for parameter in parameters.parameters { parameter.slot.zeroIfEmpty() }
-    for piece in naming.pieces(of: parameters) {
-      tensors.append(
-        (
-          TensorDescription("grad.\(piece.name)", type, piece.shape),
-          Array(piece.memory(of: piece.parameter.gradient))
-        ))
+    model.parameters.reduceGradients(team: device.team)
+    keepGradients(naming)
+  }
+
+  private func keepGradients(_ naming: TensorNaming) {
+    let pieces = naming.pieces(of: model.parameters)
+    for parameter in model.parameters.parameters {
+      let gradient = model.parameters.whole(parameter, parameter.gradient, on: device, mesh)
+      for piece in pieces where piece.parameter === parameter {
+        tensors.append(
+          (
+            TensorDescription("grad.\(piece.name)", ElementType(device.precision), piece.shape),
+            Array(piece.memory(of: gradient))
+          ))
+      }
     }
-    try tensors.withMemory { try SafetensorsWriter.write(path, $0) }
+  }
+
+  /// Rows that the tensor group shares, and the data ranks one after another.
+  private func keepRows(_ name: String, _ shape: [Int], _ rows: Tensor, tokens: Int) {
+    keep(name, shape, gathered(model.wholeRows(rows, tokens: tokens)))
+  }
+
+  /// The rows of all data ranks.
+  private func gathered(_ rows: Tensor) -> Tensor {
+    let counts = data.shares(of: shape[0]).map { $0 * shape[1] }
+    return data.allGather(rows, counts: counts, on: device)
+  }
+
+  private func keep(_ name: String, _ shape: [Int], _ tensor: Tensor) {
+    tensors.append((TensorDescription(name, ElementType(device.precision), shape), tensor.bytes))
+  }
+}
+
+extension MicroBatch {
+  /// Some of the sequences.
+  func sequences(_ range: Range<Int>) -> MicroBatch {
+    let places = range.lowerBound * batch.length..<range.upperBound * batch.length
+    var part = Batch(
+      tokens: Array(batch.tokens[places]), sequences: range.count, length: batch.length,
+      mask: batch.mask.map { Array($0[places]) })
+    part.positions = Array(batch.positions[places])
+    part.firstKey = batch.firstKey.map { Array($0[places]) }
+    return MicroBatch(part, labels: Array(labels[places]))
   }
 }
 

@@ -20,7 +20,7 @@ public struct ModelFolder {
     naming = TensorNaming(configuration.family, seenIn: source.names)
   }
 
-  /// Fills the model's parameters. A tensor missing, left over or of another shape is an error that
+  /// Fills what this rank holds of the model's parameters. A tensor missing, left over or of another shape is an error that
   /// names it.
   public func load(into model: LanguageModel) throws {
     let pieces = naming.pieces(of: model.parameters)
@@ -41,9 +41,12 @@ public struct ModelFolder {
           .joined(separator: "; "))
     }
     for piece in pieces {
-      try source.read(
-        piece.name, shape: piece.shape, into: piece.memory(of: piece.parameter.value),
-        as: piece.parameter.value.precision)
+      let precision = piece.parameter.value.precision
+      let whole = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: piece.count * precision.bytes, alignment: 64)
+      defer { whole.deallocate() }
+      try source.read(piece.name, shape: piece.shape, into: whole, as: precision)
+      piece.parameter.assign(UnsafeRawBufferPointer(whole), first: piece.first)
     }
   }
 

@@ -10,25 +10,41 @@ import Transformer
 public struct LoadedModel {
   public let model: LanguageModel
   public let device: Device
+  public let mesh: ProcessMesh
   public let configuration: RunConfiguration
   /// tokenizer.json; empty where the checkpoint has none.
   public let tokenizer: [UInt8]
   public let path: String
 
-  /// Opens a checkpoint folder, or the newest one of a run's folder. Throws `FileError`.
+  /// Opens a checkpoint folder, or the newest one of a run's folder, split as `layout` says over the
+  /// ranks of `world`, which all call it alike. Throws `RanksFailed` on all ranks.
   public init(
-    _ path: String, threads: Int, precision: Precision? = nil, mesh: ProcessMesh = .single()
+    _ path: String, threads: Int, precision: Precision? = nil, world: Communicator = .alone(),
+    layout text: String? = nil
   ) throws {
-    let folder = try CheckpointFolder(newestAt: path)
+    let (folder, configuration, layout) = try world.agreeing {
+      let folder = try CheckpointFolder(newestAt: path)
+      var configuration = try RunConfiguration.read(
+        yaml: String(decoding: folder.contents(CheckpointPart.configuration), as: UTF8.self),
+        file: "\(folder.path)/\(CheckpointPart.configuration)")
+      // A checkpoint knows no layout: without a wish all ranks share the text.
+      configuration.layout = LayoutConfiguration()
+      if let text { try configuration.layout.read(text, ranks: world.size) }
+      let layout = try configuration.layout.layout(ranks: world.size)
+      try configuration.model.validate()
+      try configuration.model.validate(layout)
+      return (folder, configuration, layout)
+    }
     self.path = folder.path
-    let configurationPath = "\(folder.path)/\(CheckpointPart.configuration)"
-    configuration = try RunConfiguration.read(
-      yaml: String(decoding: folder.contents(CheckpointPart.configuration), as: UTF8.self),
-      file: configurationPath)
-    device = Device(precision: precision ?? configuration.run.precision, threads: threads)
-    model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 0)
-    try model.load(folder.tensors(CheckpointPart.model))
-    tokenizer = try folder.contents(CheckpointPart.tokenizer)
+    self.configuration = configuration
+    let device = Device(precision: precision ?? configuration.run.precision, threads: threads)
+    let mesh = ProcessMesh(world, layout: layout)
+    let model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 0)
+    tokenizer = try world.agreeing {
+      try model.load(folder.tensors(CheckpointPart.model))
+      return try folder.contents(CheckpointPart.tokenizer)
+    }
+    (self.device, self.model, self.mesh) = (device, model, mesh)
   }
 
   /// The checkpoint's tokenizer; nil where it has none. Throws where its ids are too many for the model.

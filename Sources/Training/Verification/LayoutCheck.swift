@@ -166,14 +166,7 @@ public struct LayoutCheck: Sendable {
 extension [Double] {
   /// The elements of a row-major array of this shape that lie in `slice`.
   func part(_ slice: [Range<Int>], of shape: [Int]) -> [Double] {
-    guard let last = slice.last else { return self }
-    let outer = slice.dropLast()
-    var starts = [0]
-    for (dimension, range) in outer.enumerated() {
-      starts = starts.flatMap { start in range.map { start * shape[dimension] + $0 } }
-    }
-    let width = shape[shape.count - 1]
-    return starts.flatMap { self[$0 * width + last.lowerBound..<$0 * width + last.upperBound] }
+    SliceRuns(slice, of: shape).flatMap { self[$0.whole..<$0.whole + $0.count] }
   }
 }
 

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# 300 steps of configs/toy.yaml on one rank and under six layouts, beside five one-rank runs whose first
+# weights differ in the last bit: figure = how far the curves lie apart. Drawn in Benchmarks/layouts.svg.
+set -euo pipefail
+. "$(dirname "$0")/runs.sh"
+
+steps=${APUS_STEPS:-300}
+train() { # RANKS NAME SETTING …
+  local ranks=$1 name=$2
+  shift 2
+  start "$ranks" configs/toy.yaml --set run.folder="$folder" --set run.name="$name" \
+    --set training.steps="$steps" --set run.threads=1 --set evaluation.every=0 \
+    --set evaluation.windows=1 --set samples.tokens=0 --set checkpoint.every=0 "$@"
+  finish
+}
+
+train 1 one-rank
+spread=()
+for index in 1 2 3 4 5; do
+  # A float32's last bit is 6e-8 of it: another deviation of the first weights by so much, or twice …
+  train 1 "last-bit-$index" \
+    --set model.initialDeviation="$(awk -v n="$index" 'BEGIN { printf "%.17g", 0.02 * (1 + n * 6e-8) }')"
+  spread+=(--spread "$folder/last-bit-$index")
+done
+runs=("$folder/one-rank")
+while read -r ranks layout; do
+  name=${layout//=/-}
+  train "$ranks" "${name//,/_}" --layout "$layout"
+  runs+=("$folder/${name//,/_}")
+done << 'LAYOUTS'
+2 data=2
+2 tensor=2
+2 expert=2
+4 tensor=2,expert=2
+4 tensor=2,expert=2,expert-tensor=2
+8 tensor=2,expert=4
+LAYOUTS
+"$apus" compare "${runs[@]}" "${spread[@]}" --first 20 --output Benchmarks/layouts.svg
