@@ -63,7 +63,7 @@ import Transformer
   }
 
   /// Layouts of 2, 4 and 8 ranks, as in the table of what a layout must show.
-  static let layouts = [
+  static let layouts: [(text: String, ranks: Int)] = [
     ("tensor=2", 2), ("expert=2", 2), ("tensor=2,expert=2", 4), ("tensor=2,expert=4", 8),
   ]
 
