@@ -64,7 +64,9 @@ core_count() {
   echo "$cores"
 }
 
-# Fills the array mpirun_options for so many ranks on this machine.
+# Fills the array mpirun_options for so many ranks on one machine. APUS_NETWORK, an interface or a
+# subnet (eth0, 10.0.0.0/16), has hosts talk over TCP on that network alone; without it Open MPI
+# chooses among all that it finds.
 set_mpirun_options() {
   local ranks=$1 cores
   cores=$(core_count)
@@ -75,7 +77,14 @@ set_mpirun_options() {
     --mca oob_tcp_keepalive_time 2 --mca oob_tcp_keepalive_intvl 1
     --mca oob_tcp_keepalive_probes 3
     # This component of 4.1 breaks sums over hosts; off is its default, and stays so.
-    --mca coll_han_priority 0)
+    --mca coll_han_priority 0
+    # Of the environment other hosts get only what is named.
+    -x OPENBLAS_NUM_THREADS)
+  [ -z "${LD_LIBRARY_PATH:-}" ] || mpirun_options+=(-x LD_LIBRARY_PATH)
+  if [ -n "${APUS_NETWORK:-}" ]; then
+    mpirun_options+=(--mca pml ob1 --mca btl "self,vader,tcp"
+      --mca btl_tcp_if_include "$APUS_NETWORK" --mca oob_tcp_if_include "$APUS_NETWORK")
+  fi
   if [ "$ranks" -gt "$cores" ]; then
     # Ranks that wait must yield: 500 times faster.
     mpirun_options+=(--oversubscribe --bind-to none --mca mpi_yield_when_idle 1)
@@ -86,6 +95,30 @@ set_mpirun_options() {
   if [ "$(id -u)" -eq 0 ]; then mpirun_options+=(--allow-run-as-root); fi
   # In some containers ranks may not read each other's memory directly.
   if ! may_read_memory; then mpirun_options+=(--mca btl_vader_single_copy_mechanism none); fi
+}
+
+# Waits for mpirun, whose process is $job, and gives its status. INT, TERM, HUP and USR1 let the ranks
+# save and stop (status 75): mpirun itself gives them no time, but passes USR1 on and lives on. One
+# more INT, TERM or HUP ends them at once, and if mpirun cannot reach a host, mpirun.
+await_job() {
+  trap stop_job INT TERM HUP
+  trap 'kill -USR1 "$job"' USR1
+  while kill -0 "$job" 2> /dev/null; do wait "$job"; done
+  wait "$job"
+}
+stop_job() {
+  stops=$((${stops:-0} + 1))
+  case $stops in
+    1)
+      say "saving, then stopping; once more stops at once"
+      kill -USR1 "$job"
+      ;;
+    2)
+      say "stopping at once"
+      kill -TERM "$job"
+      ;;
+    *) kill -KILL "$job" ;;
+  esac
 }
 
 # Whether a process may read the memory of another of the same user (process_vm_readv), by trying.

@@ -11,26 +11,10 @@ case $ranks in '' | *[!0-9]* | 0) fail "'$ranks' is no number of ranks" ;; esac
 command -v mpirun > /dev/null || fail "mpirun is missing; launch/build.sh installs it"
 command -v "$1" > /dev/null || fail "there is no command '$1'"
 
-# mpirun gives ranks no time when it is interrupted, but passes USR1 on at once and lives on.
-stops=0
-stop() {
-  stops=$((stops + 1))
-  if [ "$stops" -eq 1 ]; then
-    say "saving, then stopping; once more stops at once"
-    kill -USR1 "$job"
-  else
-    say "stopping at once"
-    kill -TERM "$job"
-  fi
-}
-
 set_mpirun_options "$ranks"
 # mpirun gives ranks a terminal of its own, even when this script writes to a file.
 [ -t 1 ] || export TERM=dumb
 # In a session of its own, so that Ctrl-C reaches this script alone.
 setsid mpirun "${mpirun_options[@]}" -n "$ranks" "$@" &
 job=$!
-trap stop INT TERM HUP
-trap 'kill -USR1 "$job"' USR1
-while kill -0 "$job" 2> /dev/null; do wait "$job"; done
-wait "$job"
+await_job
