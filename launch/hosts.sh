@@ -5,7 +5,7 @@
 # In steps, for tests that cut a host off or read its counters (ip -n NAME-I -s link show eth0):
 #   launch/hosts.sh up NAME N [RATE]                   makes the hosts NAME-1 … NAME-N
 #   launch/hosts.sh run --on NAME --ranks M COMMAND …  dealt out evenly; rank 0 and mpirun on NAME-1
-#   launch/hosts.sh cut NAME I [silently]              takes host I's link down, or drops its frames
+#   launch/hosts.sh cut NAME I loudly|silently         takes host I's link down, or drops its frames
 #   launch/hosts.sh down NAME                          ends what runs on them, and removes them
 set -uo pipefail
 . "$(dirname "$0")/environment.sh"
@@ -58,12 +58,12 @@ down() {
 
 cut_off() {
   hosts_of "$1" | grep -q -x -e "$1-$2" || fail "there is no host $1-$2"
-  if [ "${3:-}" = silently ]; then
+  case $3 in
+    loudly) ip -n "$1-$2" link set eth0 down ;;
     # The cable stays in: nobody is told.
-    ip -n "$1-switch" link set "port$2" nomaster
-  else
-    ip -n "$1-$2" link set eth0 down
-  fi
+    silently) ip -n "$1-switch" link set "port$2" nomaster ;;
+    *) usage "a host is cut off loudly or silently, not '$3'" ;;
+  esac
 }
 
 # What mpirun calls in place of ssh, and as bare: none of the environment goes along.
@@ -125,7 +125,7 @@ shift || true
 case $action in
   run/*) run "$@" ;;
   up/3 | up/4) up "$@" ;;
-  cut/3 | cut/4) cut_off "$@" ;;
+  cut/4) cut_off "$@" ;;
   down/2) down "$@" ;;
   enter/*) enter "$@" ;;
   *) usage "this is not what launch/hosts.sh does: ${action%/*} $*" ;;

@@ -19,6 +19,8 @@ layouts        | all legal layouts of 1 to 8 ranks and of 1, 2, 4, 8 under mpiru
 layout-goldens | every golden case, gradients included, at 2, 4 and 8 ranks under mpirun
 long-runs      | 300 steps, six layouts: first 20 within 1e-5, curves within 2 x the spread
 scaling        | set b, 8 sequences a rank: 2 ranks x 1 thread ≥ 1.80 x 1 rank x 1 thread
+hosts          | verified on 2 and 3 hosts over TCP; a host cut off ends both sides in ≤ 15 s
+wire           | counters of 2 hosts within 5 % of the bytes told; 1 Gbit/s: ≤ 1.15 x compute or wire
 speed          | sets a, b, c: ≥ 2 x PyTorch as installed, ≥ 1.1 x with AVX-512; 2 ranks ≥ 1.3 x DDP
 memory         | ≤ 324, 1011, 2243 MB on a, b, c; flat over 10,000 steps of a
 quickstart     | worst of 3 seeds ≤ 1.55 bits a character in ≤ 300 s of training
