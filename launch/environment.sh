@@ -64,7 +64,8 @@ core_count() {
   echo "$cores"
 }
 
-# Fills the array mpirun_options for so many ranks on one machine. APUS_NETWORK, an interface or a
+# Fills the array mpirun_options for so many ranks on a machine; "shared" says that other jobs run on
+# it too, or a scheduler binds to cores, so that mpirun must not. APUS_NETWORK, an interface or a
 # subnet (eth0, 10.0.0.0/16), has hosts talk over TCP on that network alone; without it Open MPI
 # chooses among all that it finds.
 set_mpirun_options() {
@@ -88,7 +89,7 @@ set_mpirun_options() {
   if [ "$ranks" -gt "$cores" ]; then
     # Ranks that wait must yield: 500 times faster.
     mpirun_options+=(--oversubscribe --bind-to none --mca mpi_yield_when_idle 1)
-  elif [ "$ranks" -lt "$cores" ]; then
+  elif [ "$ranks" -lt "$cores" ] || [ "${2:-}" = shared ]; then
     # By default two ranks would get one core each, whatever the machine has.
     mpirun_options+=(--bind-to none)
   fi

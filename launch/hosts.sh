@@ -7,6 +7,8 @@
 #   launch/hosts.sh run --on NAME --ranks M COMMAND …  dealt out evenly; rank 0 and mpirun on NAME-1
 #   launch/hosts.sh cut NAME I loudly|silently         takes host I's link down, or drops its frames
 #   launch/hosts.sh down NAME                          ends what runs on them, and removes them
+# What stands in single quotes is for the shells that are started.
+# shellcheck disable=SC2016
 set -uo pipefail
 . "$(dirname "$0")/environment.sh"
 
@@ -107,9 +109,8 @@ run() {
   done
 
   export APUS_NETWORK=10.77.0.0/24
-  set_mpirun_options "$ranks"
-  # Every host would bind its first rank to the same core.
-  [[ " ${mpirun_options[*]} " == *" --bind-to "* ]] || mpirun_options+=(--bind-to none)
+  # Bound, the first rank of every host would get the same core.
+  set_mpirun_options "$ranks" shared
   [ -t 1 ] || export TERM=dumb
   setsid ip netns exec "$name-1" unshare --uts sh -c 'hostname "$0"; exec "$@"' "$name-1" \
     mpirun "${mpirun_options[@]}" --mca plm_rsh_no_tree_spawn 1 \

@@ -53,6 +53,7 @@ for cut in "2 loudly" "2 silently" "3 loudly" "3 silently"; do
   echo "status $status" >&2
   [ "$status" -eq 0 ] || ended=$((ended + 1))
 done
-echo "verified on $verified of 2, losses equal on $equal of 2; $ended of 4 cuts end it, non-zero, in ≤ $longest ms, $left processes left"
+echo "verified on $verified of 2, losses equal on $equal of 2;" \
+  "$ended of 4 cuts end both sides, non-zero, in ≤ $longest ms, $left processes left"
 [ "$verified" -eq 2 ] && [ "$equal" -eq 2 ] && [ "$ended" -eq 4 ] && [ "$left" -eq 0 ] &&
   [ "$longest" -le 15000 ]
