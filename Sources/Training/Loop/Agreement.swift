@@ -5,19 +5,20 @@ import Transformer
 
 /// What failed where, thrown by every rank alike.
 public struct RanksFailed: AgreedError, CustomStringConvertible {
-  /// Each failing rank's own words; ranks with the same words are named together.
-  public let failures: [(ranks: [Int], problem: String)]
+  /// Each failing rank's own words; ranks with the same words are named together, by what they call
+  /// themselves.
+  public let failures: [(ranks: [String], problem: String)]
   /// Whether all of it lies in the configuration, so that starting again as it is cannot help.
   public let isOfConfiguration: Bool
   let size: Int
 
   public var description: String {
     failures.map { failure in
-      failure.ranks.count == size
-        ? failure.problem
-        : "rank\(failure.ranks.count == 1 ? "" : "s") "
-          + "\(failure.ranks.map(String.init).joined(separator: ", ")) of \(size): "
-          + failure.problem
+      guard failure.ranks.count < size else { return failure.problem }
+      let named = failure.ranks.prefix(3)
+      let others = failure.ranks.count - named.count
+      return named.joined(separator: " and ") + (others > 0 ? " and \(others) more" : "")
+        + ": " + failure.problem
     }.joined(separator: "; ")
   }
 }
@@ -30,12 +31,12 @@ extension Communicator {
     let result = Swift.Result { try body() }
     var own: [String] = []
     if case .failure(let error) = result {
-      own = ["\(error)", error.isOfConfiguration ? "configuration" : "other"]
+      own = ["\(error)", speaker, error.isOfConfiguration ? "configuration" : "other"]
     }
     let problems = gather(own)
-    var failures: [(ranks: [Int], problem: String)] = []
-    for (rank, words) in problems.enumerated() {
-      guard let problem = words.first else { continue }
+    var failures: [(ranks: [String], problem: String)] = []
+    for words in problems where !words.isEmpty {
+      let (problem, rank) = (words[0], words[1])
       if let known = failures.firstIndex(where: { $0.problem == problem }) {
         failures[known].ranks.append(rank)
       } else {
