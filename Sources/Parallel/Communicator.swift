@@ -154,7 +154,7 @@ extension Communicator {
   }
 
   /// Exchanges bytes; in a group of one copies them.
-  func exchange(
+  package func exchange(
     _ send: UnsafeRawPointer, counts sendCounts: [Int],
     into receive: UnsafeMutableRawPointer, counts receiveCounts: [Int],
     as collective: Collective = .exchange

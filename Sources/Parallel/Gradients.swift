@@ -1,4 +1,4 @@
-// Gradients of a whole model: cleared, summed over ranks, measured.
+// Gradients of a whole model: cleared, summed over ranks, measured; and updates made of them.
 
 import Kernels
 import Tensors
@@ -14,16 +14,47 @@ extension ParameterSet {
     for parameter in parameters { parameter.slot.clear() }
   }
 
-  /// Sums every gradient over the ranks that hold the same slice; each added its own work's share.
-  public func reduceGradients(team: ThreadTeam) {
+  /// Writes zeros where no gradient came.
+  public func completeGradients() {
     for parameter in parameters { parameter.slot.zeroIfEmpty() }
-    for group in groups {
-      group.replicas.sum(group.gradients.flat, team: team)
-    }
   }
 
-  /// √(Σ g²) over all parameters, accumulated in Double in the order of declaration.
-  public func gradientNorm(team: ThreadTeam) -> Double {
-    parameters.reduce(0) { $0 + sumOfSquares($1.gradient.flat, team: team) }.squareRoot()
+  /// Sums every gradient over the ranks that hold the same slice; each added its own work's share.
+  ///
+  /// For whoever looks at gradients; a training step needs `scatterGradients` alone.
+  public func reduceGradients(team: ThreadTeam) {
+    completeGradients()
+    for group in groups { group.replicas.sum(group.gradients.flat, team: team) }
+  }
+
+  /// Sums this rank's share of the gradients; the bits are those of `reduceGradients`. What lies
+  /// outside of the share is of no use afterwards.
+  public func scatterGradients(team: ThreadTeam) {
+    completeGradients()
+    for group in groups { group.scatterGradients(team: team) }
+  }
+
+  /// Σ g² over this rank's share of the summed gradients.
+  ///
+  /// Shares divide the model: the sum over the world counts every element once in any layout, and is
+  /// the square of the gradient's norm.
+  public func sumOfSquaredGradients(team: ThreadTeam) -> Double {
+    groups.reduce(0) { $0 + sumOfSquares($1.ownGradients, team: team) }
+  }
+
+  /// Gives every rank the values that others have updated; every rank calls it after an update.
+  public func gatherValues() {
+    for group in groups { group.gatherValues() }
+  }
+
+  /// Plain gradient descent from the summed gradients: every parameter less its gradient times the
+  /// rate. Hides no gradient's scale, as Adam does.
+  public func descend(learningRate: Double, team: ThreadTeam) {
+    for piece in pieces {
+      sgd(
+        learningRate: learningRate, parameters: piece.values, gradients: piece.gradients, team: team
+      )
+    }
+    gatherValues()
   }
 }

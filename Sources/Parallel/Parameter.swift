@@ -57,20 +57,18 @@ public final class Parameter {
 
 /// All parameters of a model, in the order of declaration, with their memory.
 ///
-/// Those that the same ranks hold alike lie together in one flat buffer, weights and gradients
-/// each, so that one sum serves them all.
+/// Those that the same ranks hold alike lie together in flat memory, so that one sum serves them all
+/// and its shares can be dealt to those ranks.
 public final class ParameterSet {
   public private(set) var parameters: [Parameter] = []
-  /// Parameters that the same group of ranks holds alike, and their flat memory.
-  public private(set) var groups: [Group] = []
+  /// Parameters by the group of ranks that holds them alike.
+  public private(set) var groups: [ParameterGroup] = []
+  /// What this rank updates: parts of parameters, group after group.
+  public private(set) var pieces: [ParameterPiece] = []
+  /// Elements of this rank's shares, gaps between parameters included.
+  public private(set) var ownCount = 0
+  private var position: MeshPosition?
   private var names: Set<String> = []
-
-  public struct Group {
-    public let replicas: Communicator
-    public let parameters: [Parameter]
-    public let values: Tensor
-    public let gradients: Tensor
-  }
 
   public init() {}
 
@@ -91,7 +89,8 @@ public final class ParameterSet {
   ///
   /// Values are keyed by (seed, name, global element), so a slice equals that part of the whole.
   public func allocate(on device: Device, mesh: ProcessMesh, seed: UInt64) {
-    require(groups.isEmpty, "parameters are allocated once")
+    require(position == nil, "parameters are allocated once")
+    position = mesh.position
     var order: [Communicator] = []
     var members: [[Parameter]] = []
     for parameter in parameters {
@@ -104,48 +103,64 @@ public final class ParameterSet {
       }
     }
     for (replicas, parameters) in zip(order, members) {
-      groups.append(group(parameters, replicas: replicas, on: device, mesh: mesh, seed: seed))
+      let group = group(
+        parameters, replicas: replicas, plan: FlatPlan(parameters, at: mesh.position), on: device)
+      groups.append(group)
+      for (index, elements) in group.plan.ownElements.enumerated() where !elements.isEmpty {
+        let first = ownCount + group.plan.offsets[index] - group.plan.share.lowerBound
+        pieces.append(
+          ParameterPiece(
+            parameter: parameters[index], elements: elements,
+            place: first + elements.lowerBound..<first + elements.upperBound))
+      }
+      ownCount += group.plan.share.count
     }
+    for parameter in parameters { draw(parameter, seed: seed, team: device.team) }
+  }
+
+  /// The part of each parameter that `rank` of the world updates, in the order of declaration; parts
+  /// of all ranks together are all parameters, every element once.
+  public func parts(ofRank rank: Int) -> [SlicePart] {
+    guard let position else { fatalError("parameters are not allocated") }
+    var parts: [ObjectIdentifier: SlicePart] = [:]
+    for group in groups {
+      let plan = FlatPlan(group.parameters, at: MeshPosition(position.layout, rank: rank))
+      for (index, parameter) in group.parameters.enumerated() {
+        parts[ObjectIdentifier(parameter)] = SlicePart(
+          of: parameter.shape, slice: plan.slices[index], elements: plan.ownElements[index])
+      }
+    }
+    return parameters.map { parts[ObjectIdentifier($0)]! }
   }
 
   private func group(
-    _ parameters: [Parameter], replicas: Communicator, on device: Device, mesh: ProcessMesh,
-    seed: UInt64
-  ) -> Group {
+    _ parameters: [Parameter], replicas: Communicator, plan: FlatPlan, on device: Device
+  ) -> ParameterGroup {
     let precision = device.precision
-    let slices = parameters.map { $0.placement.slice(of: $0.shape, on: mesh) }
-    // Each parameter starts at a multiple of 16 elements, so that vectors load aligned.
-    var offsets: [Int] = []
-    var total = 0
-    for slice in slices {
-      offsets.append(total)
-      total += (slice.reduce(1) { $0 * $1.count } + 15) / 16 * 16
-    }
-    let values = Storage(bytes: total * precision.bytes)
-    let gradients = Storage(bytes: total * precision.bytes)
+    let values = Storage(bytes: plan.count * precision.bytes)
+    let gradients = Storage(bytes: plan.count * precision.bytes)
     for (index, parameter) in parameters.enumerated() {
-      let shape = slices[index].map(\.count)
+      let shape = plan.slices[index].map(\.count)
+      let offset = plan.offsets[index]
       parameter.allocate(
-        slice: slices[index],
-        value: Tensor(shape: shape, precision: precision, storage: values, offset: offsets[index]),
-        gradient: Tensor(
-          shape: shape, precision: precision, storage: gradients, offset: offsets[index]),
+        slice: plan.slices[index],
+        value: Tensor(shape: shape, precision: precision, storage: values, offset: offset),
+        gradient: Tensor(shape: shape, precision: precision, storage: gradients, offset: offset),
         on: device)
-      draw(parameter, slice: slices[index], seed: seed, team: device.team)
     }
-    return Group(
+    return ParameterGroup(
       replicas: replicas, parameters: parameters,
-      values: Tensor(shape: [total], precision: precision, storage: values),
-      gradients: Tensor(shape: [total], precision: precision, storage: gradients))
+      values: Tensor(shape: [plan.count], precision: precision, storage: values),
+      gradients: Tensor(shape: [plan.count], precision: precision, storage: gradients), plan: plan)
   }
 
-  private func draw(_ parameter: Parameter, slice: [Range<Int>], seed: UInt64, team: ThreadTeam) {
+  private func draw(_ parameter: Parameter, seed: UInt64, team: ThreadTeam) {
     switch parameter.initial {
     case .constant(let value): fill(parameter.value.matrix, value, team: team)
     case .normal(let deviation):
       let key = RandomKey(seed: seed, name: parameter.name)
       // Runs of consecutive rows: all dimensions but the last two are walked.
-      let shape = parameter.shape
+      let (shape, slice) = (parameter.shape, parameter.slice)
       let columns = shape.last ?? 1
       let rows = shape.count >= 2 ? shape[shape.count - 2] : 1
       let lastRows = slice.count >= 2 ? slice[slice.count - 2] : 0..<1

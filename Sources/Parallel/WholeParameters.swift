@@ -15,9 +15,10 @@ extension ParameterSet {
     // One of those that hold the same slice gives it; the others' zeros change nothing.
     if mesh.replicas(of: parameter.placement).rank == 0 {
       let bytes = slice.precision.bytes
-      for run in SliceRuns(parameter.slice, of: parameter.shape) {
-        (whole.base + run.whole * bytes).copyMemory(
-          from: slice.base + run.own * bytes, byteCount: run.count * bytes)
+      let part = SlicePart(of: parameter.shape, slice: parameter.slice)
+      part.forEachRun(0..<part.count) { own, place, count in
+        (whole.base + place * bytes).copyMemory(
+          from: slice.base + own * bytes, byteCount: count * bytes)
       }
     }
     mesh.world.sum(whole.flat, team: device.team)
@@ -31,13 +32,10 @@ extension Parameter {
   public func assign(_ elements: UnsafeRawBufferPointer, first: Int) {
     let bytes = value.precision.bytes
     let given = first..<first + elements.count / bytes
-    for run in SliceRuns(slice, of: shape) {
-      let common = (run.whole..<run.whole + run.count).clamped(to: given)
-      guard !common.isEmpty else { continue }
-      let own = run.own + common.lowerBound - run.whole
+    let part = SlicePart(of: shape, slice: slice)
+    part.forEachRun(part.elements(within: given)) { own, place, count in
       (value.base + own * bytes).copyMemory(
-        from: elements.baseAddress! + (common.lowerBound - first) * bytes,
-        byteCount: common.count * bytes)
+        from: elements.baseAddress! + (place - first) * bytes, byteCount: count * bytes)
     }
   }
 }

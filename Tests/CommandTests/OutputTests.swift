@@ -57,7 +57,7 @@ import Testing
     let settings = ["optimizer.learningRate=1e30", "optimizer.clip=0", "checkpoint.every=1"]
     expectRefusal(
       try workshop.run(workshop.training(name, settings), on: ranks),
-      says: ["step 2", "not finite", "rank 0 of \(ranks == .one ? 1 : 2)", "gradient of model."])
+      says: ["step 2", "not finite", "rank 0 of \(ranks == .one ? 1 : 2)", "gradient of "])
     let left = try workshop.names("runs/\(name)").filter { $0.hasPrefix("step-") }
     #expect(left == ["step-00000001"])
     try workshop.succeed(["checkpoint", "verify", "runs/\(name)"])

@@ -152,11 +152,11 @@ enum SaveCase: String, CaseIterable, Sendable {
       let memory = [UInt8](repeating: 1, count: 10_000)
       let said = errorText {
         _ = try staging.write("state.json", Array("{}".utf8))
-        _ = try memory.withUnsafeBytes { memory in
-          try staging.write(TensorDeal(made.tensors, kind: "model", writers: 1), writer: 0) {
-            tensor, _ in UnsafeRawBufferPointer(rebasing: memory[..<tensor.bytes])
-          }
-        }
+        let files = staging.files(
+          of: TensorDeal(made.tensors, kind: "model", writers: 1), writer: 0)
+        let bytes = made.tensors.reduce(0) { $0 + $1.bytes }
+        try memory[..<bytes].withUnsafeBytes { try files.write($0) }
+        _ = try files.finish()
       }
       #expect(said.contains("/\(kind): cannot write at byte 0: No space left on device"), "\(said)")
       #expect(try store.newest()?.step == 2)

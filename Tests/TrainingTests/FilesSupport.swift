@@ -65,15 +65,15 @@ struct MadeUpTensors {
     for kind in ["model", "optimizer"] {
       let deal = TensorDeal(tensors, kind: kind, writers: writers, fileBytes: 2000)
       for writer in 0..<writers {
-        // What the closure gives must outlive its return.
-        let memory = UnsafeMutableRawBufferPointer.allocate(
-          byteCount: tensors.map(\.bytes).max()!, alignment: 8)
-        defer { memory.deallocate() }
-        entries += try staging.write(deal, writer: writer) { tensor, isMine in
-          guard isMine else { return nil }
-          values(tensor).withUnsafeBytes { memory.copyMemory(from: $0) }
-          return UnsafeRawBufferPointer(rebasing: memory[..<tensor.bytes])
+        let files = staging.files(of: deal, writer: writer)
+        // In pieces that end anywhere.
+        let bytes = zip(tensors, deal.writers).flatMap { tensor, owner in
+          owner == writer ? values(tensor).withUnsafeBytes { [UInt8]($0) } : []
         }
+        for start in stride(from: 0, to: bytes.count, by: 2999) {
+          try bytes[start..<min(start + 2999, bytes.count)].withUnsafeBytes { try files.write($0) }
+        }
+        entries += try files.finish()
       }
     }
     entries.append(try staging.write("state.json", Array("{\"step\": \(step)}\n".utf8)))

@@ -47,10 +47,12 @@ public struct CheckpointFolder: Sendable {
   /// Bytes of all files but the manifest.
   public var bytes: Int { files.reduce(0) { $0 + $1.bytes } }
 
-  /// Reads every file whose place in the list ≡ `reader` mod `readers` and compares its SHA-256.
+  /// Reads every file, or every one of a kind of tensors, whose place among them ≡ `reader` mod
+  /// `readers`, and compares its SHA-256.
   ///
   /// Throws at the first that differs, naming it. Readers that share the work must all succeed.
-  public func verify(reader: Int = 0, of readers: Int = 1) throws {
+  public func verify(_ kind: String? = nil, reader: Int = 0, of readers: Int = 1) throws {
+    let files = files.filter { kind == nil || Self.kind(of: $0.name) == kind }
     for (index, entry) in files.enumerated() where index % readers == reader {
       try compare(Digest.sha256(file: "\(path)/\(entry.name)"), entry)
     }
@@ -70,12 +72,16 @@ public struct CheckpointFolder: Sendable {
   public var kinds: [String] {
     var kinds: [String] = []
     for entry in files {
-      let parts = entry.name.split(separator: "-")
-      guard entry.name.hasSuffix(".safetensors"), parts.count >= 4 else { continue }
-      let kind = parts.dropLast(3).joined(separator: "-")
-      if !kinds.contains(kind) { kinds.append(kind) }
+      if let kind = Self.kind(of: entry.name), !kinds.contains(kind) { kinds.append(kind) }
     }
     return kinds
+  }
+
+  /// nil where the file holds no tensors.
+  private static func kind(of name: String) -> String? {
+    let parts = name.split(separator: "-")
+    guard name.hasSuffix(".safetensors"), parts.count >= 4 else { return nil }
+    return parts.dropLast(3).joined(separator: "-")
   }
 
   /// The tensors of a kind, once the SHA-256 of their files has been compared; `isVerified` says

@@ -35,43 +35,9 @@ public struct CheckpointStaging: Sendable {
     try disk.makeFolder(path)
   }
 
-  /// Writes this writer's part of a deal; returns the entries of its files.
-  ///
-  /// `give` is called for every tensor in the deal's order, on every writer, so that it may gather
-  /// what is spread over ranks; `isMine` says whether the bytes are wanted here. They are used
-  /// before `give` is called again, and not copied.
-  public func write(
-    _ deal: TensorDeal, writer: Int,
-    give: (_ tensor: TensorDescription, _ isMine: Bool) throws -> UnsafeRawBufferPointer?
-  ) throws -> [FileEntry] {
-    var entries: [FileEntry] = []
-    var waiting = deal.files.filter { $0.writer == writer }[...]
-    var open: (writer: SafetensorsWriter, left: Int)?
-    func advance() throws {
-      if let file = open, file.left == 0 {
-        entries.append(try file.writer.finish())
-        open = nil
-      }
-      if open == nil, let file = waiting.popFirst() {
-        open = (
-          try SafetensorsWriter(
-            "\(path)/\(file.name)", tensors: file.tensors, landing: .direct, disk: disk),
-          file.tensors.count
-        )
-      }
-    }
-    for (tensor, owner) in zip(deal.tensors, deal.writers) {
-      let isMine = owner == writer
-      let bytes = try give(tensor, isMine)
-      guard isMine else { continue }
-      require(bytes != nil, "writer \(writer) was given nothing for its tensor \(tensor.name)")
-      try advance()
-      try open!.writer.write(tensor.name, bytes!)
-      open!.left -= 1
-    }
-    try advance()
-    try advance()
-    return entries
+  /// The files that `writer` has of a deal, to be filled.
+  public func files(of deal: TensorDeal, writer: Int) -> DealtFilesWriter {
+    DealtFilesWriter(deal.files.filter { $0.writer == writer }, folder: path, disk: disk)
   }
 
   /// Writes a small file whole.

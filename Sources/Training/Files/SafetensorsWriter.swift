@@ -7,6 +7,8 @@ public final class SafetensorsWriter {
   private let file: WritableFile
   private let tensors: [TensorDescription]
   private var next = 0
+  /// Bytes of tensors that are yet to come.
+  private(set) var room: Int
 
   /// `metadata` becomes `__metadata__`; transformers wants `format: pt` there.
   public init(
@@ -14,6 +16,7 @@ public final class SafetensorsWriter {
     landing: Landing = .renamed, disk: Disk = Disk()
   ) throws {
     self.tensors = tensors
+    room = tensors.reduce(0) { $0 + $1.bytes }
     file = try WritableFile(path, landing: landing, disk: disk)
     try SafetensorsHeader.bytes(for: tensors, metadata: metadata).withUnsafeBytes {
       try file.write($0)
@@ -27,14 +30,21 @@ public final class SafetensorsWriter {
     require(
       tensor.name == name && tensor.bytes == bytes.count,
       "tensor \(name) of \(bytes.count) bytes where \(tensor.name) of \(tensor.bytes) is due")
-    try file.write(bytes)
     next += 1
+    try append(bytes)
+  }
+
+  /// Writes the next bytes of the tensors, which follow each other without gaps.
+  func append(_ bytes: UnsafeRawBufferPointer) throws {
+    require(bytes.count <= room, "\(bytes.count) bytes for \(room) left in \(file.path)")
+    try file.write(bytes)
+    room -= bytes.count
   }
 
   /// Makes the file durable under its name.
   @discardableResult
   public func finish() throws -> FileEntry {
-    require(next == tensors.count, "\(file.path) ends after \(next) of \(tensors.count) tensors")
+    require(room == 0, "\(file.path) ends \(room) bytes early")
     return try file.finish()
   }
 

@@ -1,6 +1,7 @@
 // Tensors by name, wherever they lie: one safetensors file, several, or a Hugging Face folder.
 
 import Kernels
+import Parallel
 
 /// A set of named tensors over one or more safetensors files.
 public struct TensorSource: Sendable {
@@ -86,15 +87,26 @@ public struct TensorSource: Sendable {
     _ name: String, shape: [Int], into target: UnsafeMutableRawBufferPointer,
     as precision: Precision
   ) throws {
+    try read(
+      name, SlicePart(of: shape, slice: shape.map { 0..<$0 }), into: target, as: precision)
+  }
+
+  /// Fills `target` with part of a floating-point tensor; throws unless it exists with the shape that
+  /// the part is of.
+  public func read(
+    _ name: String, _ part: SlicePart, into target: UnsafeMutableRawBufferPointer,
+    as precision: Precision
+  ) throws {
     let place = try place(name)
-    let tensor = place.entry.tensor
-    guard tensor.shape == shape else {
+    let shape = place.entry.tensor.shape
+    guard shape == part.shape else {
       throw FileError(
-        place.file.path, "tensor \"\(name)\" has shape \(tensor.shape); \(shape) is wanted")
+        place.file.path, "tensor \"\(name)\" has shape \(shape); \(part.shape) is wanted")
     }
     require(
-      target.count == tensor.count * precision.bytes, "\(target.count) bytes for \(tensor)")
-    try place.file.read(place.entry, into: target, as: precision)
+      target.count == part.count * precision.bytes,
+      "\(target.count) bytes for \(part.count) elements of \(name)")
+    try place.file.read(place.entry, part, into: target, as: precision)
   }
 
   /// Fills `target` with elements of a floating-point tensor, row-major, from `first` on.

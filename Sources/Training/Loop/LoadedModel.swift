@@ -17,7 +17,8 @@ public struct LoadedModel {
   public let path: String
 
   /// Opens a checkpoint folder, or the newest one of a run's folder, split as `layout` says over the
-  /// ranks of `world`, which all call it alike. Throws `RanksFailed` on all ranks.
+  /// ranks of `world`, which all call it alike and check a share of its files each. Throws
+  /// `RanksFailed` or `HandshakeError` on all ranks.
   public init(
     _ path: String, threads: Int, precision: Precision? = nil, world: Communicator = .alone(),
     layout text: String? = nil
@@ -35,13 +36,21 @@ public struct LoadedModel {
       try configuration.model.validate(layout)
       return (folder, configuration, layout)
     }
+    try Handshake.check(
+      [
+        ("the checkpoint's step", String(folder.step)),
+        ("the checkpoint's sums", folder.files.map(\.sha256).joined(separator: " ")),
+      ], over: world)
     self.path = folder.path
     self.configuration = configuration
     let device = Device(precision: precision ?? configuration.run.precision, threads: threads)
     let mesh = ProcessMesh(world, layout: layout)
     let model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 0)
+    try world.agreeing {
+      try folder.verify(CheckpointPart.model, reader: world.rank, of: world.size)
+    }
     tokenizer = try world.agreeing {
-      try model.load(folder.tensors(CheckpointPart.model))
+      try model.load(folder.tensors(CheckpointPart.model, isVerified: true))
       return try folder.contents(CheckpointPart.tokenizer)
     }
     (self.device, self.model, self.mesh) = (device, model, mesh)

@@ -5,6 +5,9 @@ import Parallel
 import Tensors
 
 /// AdamW with decoupled decay (Loshchilov & Hutter 2019), bias-corrected.
+///
+/// Moments exist for this rank's share of the parameters alone (ZeRO-1); the update of a share has
+/// the bits of that part of an unsplit update.
 public final class Optimizer {
   public var beta1: Double
   public var beta2: Double
@@ -14,8 +17,9 @@ public final class Optimizer {
   /// Updates made so far.
   public var updates = 0
   public let parameters: ParameterSet
-  /// First and second moments, in the order of the parameters.
-  public let moments: [(first: Tensor, second: Tensor)]
+  /// First and second moments of this rank's share, laid as the set's `pieces` say.
+  public let firstMoments: Tensor
+  public let secondMoments: Tensor
 
   public init(
     _ parameters: ParameterSet, beta1: Double = 0.9, beta2: Double = 0.95, epsilon: Double = 1e-8,
@@ -27,28 +31,30 @@ public final class Optimizer {
     self.epsilon = epsilon
     self.weightDecay = weightDecay
     self.decayed = decayed
-    moments = parameters.parameters.map { parameter in
-      let value = parameter.value
-      func zeros() -> Tensor {
-        Tensor(
-          shape: value.shape, precision: value.precision,
-          storage: Storage(bytes: value.count * value.precision.bytes))
-      }
-      return (zeros(), zeros())
+    let precision = parameters.parameters.first?.value.precision ?? .float32
+    func zeros() -> Tensor {
+      Tensor(
+        shape: [parameters.ownCount], precision: precision,
+        storage: Storage(bytes: parameters.ownCount * precision.bytes))
     }
+    firstMoments = zeros()
+    secondMoments = zeros()
   }
 
-  /// One update from the parameters' gradients, each multiplied by `gradientScale` first.
+  /// One update of this rank's share from its summed gradients, each multiplied by `gradientScale`
+  /// first. `ParameterSet.gatherValues` then gives the others the new values.
   public func update(learningRate: Double, gradientScale: Double, team: ThreadTeam) {
     updates += 1
-    for (parameter, moment) in zip(parameters.parameters, moments) {
-      let decays = decayed == .all || parameter.isMatrix
+    for piece in parameters.pieces {
+      let decays = decayed == .all || piece.parameter.isMatrix
+      let (first, count) = (piece.place.lowerBound, piece.place.count)
       adamW(
         AdamWStep(
           learningRate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
           weightDecay: decays ? weightDecay : 0, step: updates, gradientScale: gradientScale),
-        parameters: parameter.value.flat, gradients: parameter.gradient.flat,
-        firstMoments: moment.first.flat, secondMoments: moment.second.flat, team: team)
+        parameters: piece.values, gradients: piece.gradients,
+        firstMoments: firstMoments.flat.columns(first, count: count),
+        secondMoments: secondMoments.flat.columns(first, count: count), team: team)
     }
   }
 }

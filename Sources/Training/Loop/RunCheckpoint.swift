@@ -62,41 +62,17 @@ public enum CheckpointPart {
   public static let optimizer = "optimizer"
 }
 
-/// A tensor of a checkpoint and the memory that it is written from or read into.
-private struct StoredTensor {
-  let description: TensorDescription
-  let memory: UnsafeMutableRawBufferPointer
-}
-
 extension LanguageModel {
-  /// The parameters, whole and layout-free.
-  fileprivate var stored: [StoredTensor] {
-    parameters.parameters.map {
-      StoredTensor($0.name, $0.value)
-    }
-  }
-
-  /// Fills parameters and selection biases from a checkpoint. A tensor missing, left over or of
-  /// another shape is an error that names it.
+  /// Fills this rank's slices of the parameters, and the selection biases, from a checkpoint. A tensor
+  /// missing, left over or of another shape is an error that names it.
   public func load(_ source: TensorSource) throws {
-    try stored.load(from: source, alsoNamed: Set(selectionBiases.map(\.name)))
+    try parameters.load(source, others: selectionBiases.map(\.name))
     for bias in selectionBiases {
       var values = [Double](repeating: 0, count: bias.values.count)
       try values.withUnsafeMutableBytes {
         try source.read(bias.name, shape: [bias.values.count], into: $0, as: .float64)
       }
       bias.values = values
-    }
-  }
-}
-
-extension Optimizer {
-  fileprivate var stored: [StoredTensor] {
-    zip(parameters.parameters, moments).flatMap { parameter, moment in
-      [
-        StoredTensor("first.\(parameter.name)", moment.first),
-        StoredTensor("second.\(parameter.name)", moment.second),
-      ]
     }
   }
 }
@@ -126,12 +102,9 @@ extension Trainer {
   ) throws {
     let world = mesh.world
     try world.agreeing { if world.rank == 0 { try staging.prepare() } }
+    let tensors = writeTensors(to: staging)
     let own = try world.agreeing {
-      var entries: [FileEntry] = []
-      entries += try write(
-        staging, kind: CheckpointPart.model, model.stored, biases: model.selectionBiases)
-      entries += try write(
-        staging, kind: CheckpointPart.optimizer, optimizer.stored, biases: [])
+      var entries = try tensors.get()
       if world.rank == 0 {
         entries.append(
           try staging.write(CheckpointPart.state, Array(state.json.pretty.utf8)))
@@ -147,34 +120,23 @@ extension Trainer {
     }
   }
 
-  private func write(
-    _ staging: CheckpointStaging, kind: String, _ tensors: [StoredTensor],
-    biases: [SelectionBias]
-  ) throws -> [FileEntry] {
-    let world = mesh.world
-    let deal = TensorDeal(
-      biases.map { TensorDescription($0.name, .float64, [$0.values.count]) }
-        + tensors.map(\.description), kind: kind, writers: world.size)
-    var memory: [String: UnsafeMutableRawBufferPointer] = [:]
-    for tensor in tensors { memory[tensor.description.name] = tensor.memory }
+  private func writeTensors(to staging: CheckpointStaging) -> Result<[FileEntry], any Error> {
     // Biases are few and small; their bytes live until the end of this call.
-    var copies: [UnsafeMutableRawBufferPointer] = []
-    defer { for copy in copies { copy.deallocate() } }
-    for bias in biases {
+    let biases = model.selectionBiases.map { bias in
       let copy = UnsafeMutableRawBufferPointer.allocate(
         byteCount: bias.values.count * 8, alignment: 8)
       bias.values.withUnsafeBytes { copy.copyMemory(from: $0) }
-      copies.append(copy)
-      memory[bias.name] = copy
+      return SpreadTensor(
+        TensorDescription(bias.name, .float64, [bias.values.count]),
+        memory: UnsafeRawBufferPointer(copy))
     }
-    return try staging.write(deal, writer: world.rank) { tensor, isMine in
-      isMine ? UnsafeRawBufferPointer(memory[tensor.name]!) : nil
-    }
+    defer { for bias in biases { bias.memory.deallocate() } }
+    return staging.write(optimizer, replicated: biases, over: mesh.world)
   }
 
-  /// Fills weights, biases, moments and the update count; every rank checks its share of the files
-  /// first, unless the ranks have done so. Throws on all ranks if a file is damaged, and then nothing
-  /// has been changed.
+  /// Fills weights, biases, moments and the update count, whatever layout wrote them; every rank
+  /// checks its share of the files first, unless the ranks have done so. Throws on all ranks if a file
+  /// is damaged, and then nothing has been changed.
   public func load(_ folder: CheckpointFolder, isVerified: Bool = false) throws -> RunState {
     let world = mesh.world
     if !isVerified {
@@ -188,39 +150,8 @@ extension Trainer {
     let state = try RunState(
       JSON(parsing: folder.contents(CheckpointPart.state), source: statePath), path: statePath)
     try model.load(folder.tensors(CheckpointPart.model, isVerified: true))
-    try optimizer.stored.load(
-      from: folder.tensors(CheckpointPart.optimizer, isVerified: true), alsoNamed: [])
+    try optimizer.load(folder.tensors(CheckpointPart.optimizer, isVerified: true))
     optimizer.updates = state.step
     return state
-  }
-}
-
-extension StoredTensor {
-  init(_ name: String, _ tensor: Tensor) {
-    description = TensorDescription(name, ElementType(tensor.precision), tensor.shape)
-    memory = UnsafeMutableRawBufferPointer(
-      start: tensor.base, count: tensor.count * tensor.precision.bytes)
-  }
-}
-
-extension [StoredTensor] {
-  /// Reads every tensor, after checking that the source has exactly these (and `other`).
-  fileprivate func load(from source: TensorSource, alsoNamed other: Set<String>) throws {
-    let wanted = Set(map(\.description.name)).union(other)
-    let missing = map(\.description.name).filter { source.description(of: $0) == nil }
-    let extra = source.names.filter { !wanted.contains($0) }
-    guard missing.isEmpty && extra.isEmpty else {
-      throw FileError(
-        source.path,
-        "tensors do not fit the model: "
-          + (missing.isEmpty ? "" : "missing \(missing.prefix(4).joined(separator: ", "))")
-          + (missing.isEmpty || extra.isEmpty ? "" : "; ")
-          + (extra.isEmpty ? "" : "left over \(extra.prefix(4).joined(separator: ", "))"))
-    }
-    for tensor in self {
-      try source.read(
-        tensor.description.name, shape: tensor.description.shape, into: tensor.memory,
-        as: tensor.description.type == .float32 ? .float32 : .float64)
-    }
   }
 }

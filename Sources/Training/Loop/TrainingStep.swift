@@ -42,18 +42,6 @@ public struct RouterShare: Sendable {
   public var z: Double
 }
 
-/// A loss or gradient that is not a number or infinite, found before it reached the weights.
-public struct NonFiniteError: AgreedError, CustomStringConvertible {
-  public let step: Int
-  public let what: String
-  /// Each guilty rank with the first parameter whose own gradient is not finite.
-  public let ranks: [String]
-  public var description: String {
-    "step \(step): the \(what) is not finite; weights keep their last values; "
-      + ranks.joined(separator: "; ")
-  }
-}
-
 /// Runs optimiser steps of a language model on one rank of a run.
 public final class Trainer {
   public let model: LanguageModel
@@ -80,24 +68,14 @@ public final class Trainer {
   ///
   /// Every rank gives equally many micro-batches; one may hold no sequence.
   public func gradients(_ microBatches: [MicroBatch]) -> StepResult {
-    var clock = PhaseClock()
-    let counts = wholeCounts(microBatches, &clock)
-    var result = localGradients(microBatches, counts: counts, &clock)
-    model.parameters.reduceGradients(team: device.team)
-    clock.end("reduce")
-    let sums = mesh.world.sum([result.loss, result.balance, result.z])
-    (result.loss, result.balance, result.z) = (sums[0], sums[1], sums[2])
-    result.gradientNorm = model.parameters.gradientNorm(team: device.team)
-    clock.end("norm")
-    result.seconds = clock.phases
-    return result
+    summed(microBatches) { $0.reduceGradients(team: device.team) }
   }
 
   /// One whole step. Throws `NonFiniteError` before the update if loss or gradient is not finite.
   public func step(
     _ microBatches: [MicroBatch], step: Int, learningRate: Double
   ) throws -> StepResult {
-    var result = gradients(microBatches)
+    var result = summed(microBatches) { $0.scatterGradients(team: device.team) }
     if !result.loss.isFinite || !result.gradientNorm.isFinite {
       throw nonFinite(microBatches, step: step, result)
     }
@@ -106,7 +84,27 @@ public final class Trainer {
     optimizer.update(learningRate: learningRate, gradientScale: scale, team: device.team)
     updateSelectionBiases(result.counts)
     clock.end("update")
+    model.parameters.gatherValues()
+    clock.end("reduce")
     result.seconds += clock.phases
+    return result
+  }
+
+  /// Gradients that `sum` adds over ranks, with losses and norm of the whole batch.
+  private func summed(
+    _ microBatches: [MicroBatch], by sum: (ParameterSet) -> Void
+  ) -> StepResult {
+    var clock = PhaseClock()
+    let counts = wholeCounts(microBatches, &clock)
+    var result = localGradients(microBatches, counts: counts, &clock)
+    sum(model.parameters)
+    clock.end("reduce")
+    let squares = model.parameters.sumOfSquaredGradients(team: device.team)
+    let sums = mesh.world.sum([result.loss, result.balance, result.z, squares])
+    (result.loss, result.balance, result.z) = (sums[0], sums[1], sums[2])
+    result.gradientNorm = sums[3].squareRoot()
+    clock.end("norm")
+    result.seconds = clock.phases
     return result
   }
 
@@ -199,27 +197,9 @@ public final class Trainer {
     var clock = PhaseClock()
     let own = localGradients(
       microBatches, counts: wholeCounts(microBatches, &clock), &clock)
-    for parameter in model.parameters.parameters { parameter.slot.zeroIfEmpty() }
-    var finding = ""
-    if !own.loss.isFinite { finding += "loss \(own.loss)" }
-    for parameter in model.parameters.parameters {
-      if let element = firstNonFinite(parameter.value.flat, team: device.team) {
-        finding += "\(finding.isEmpty ? "" : ", ")weight \(parameter.name)[\(element)]"
-        break
-      }
-    }
-    for parameter in model.parameters.parameters {
-      if let element = firstNonFinite(parameter.gradient.flat, team: device.team) {
-        finding += "\(finding.isEmpty ? "" : ", ")gradient of \(parameter.name)[\(element)]"
-        break
-      }
-    }
-    let findings = mesh.world.gather(finding)
     return NonFiniteError(
-      step: step, what: result.loss.isFinite ? "gradient" : "loss",
-      ranks: findings.enumerated().filter { !$0.element.isEmpty }.map {
-        "rank \($0.offset) of \(findings.count): \($0.element)"
-      })
+      step: step, what: result.loss.isFinite ? .gradient : .loss, ownLoss: own.loss,
+      in: model.parameters, mesh: mesh, team: device.team)
   }
 }
 

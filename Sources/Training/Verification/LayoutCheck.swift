@@ -93,11 +93,9 @@ public struct LayoutCheck: Sendable {
           parameters.map(\.gradient.elements)
         )
       }
-      for parameter in parameters {
-        sgd(
-          learningRate: Self.learningRate, gradientScale: 1, parameters: parameter.value.flat,
-          gradients: parameter.gradient.flat, team: trainer.device.team)
-      }
+      // By shares, as a training step updates.
+      trainer.model.parameters.descend(
+        learningRate: Self.learningRate, team: trainer.device.team)
       trainer.updateSelectionBiases(result.counts)
     }
     return LayoutMeasure(
@@ -166,7 +164,10 @@ public struct LayoutCheck: Sendable {
 extension [Double] {
   /// The elements of a row-major array of this shape that lie in `slice`.
   func part(_ slice: [Range<Int>], of shape: [Int]) -> [Double] {
-    SliceRuns(slice, of: shape).flatMap { self[$0.whole..<$0.whole + $0.count] }
+    let part = SlicePart(of: shape, slice: slice)
+    var elements: [Double] = []
+    part.forEachRun(0..<part.count) { _, whole, count in elements += self[whole..<whole + count] }
+    return elements
   }
 }
 
