@@ -52,16 +52,28 @@ struct CheckpointCommand: ParsableCommand {
     func run() throws {
       let folder = try CheckpointFolder(newestAt: path)
       say("\(folder.path): step \(folder.step), \(sizeText(folder.bytes))")
-      for file in folder.files {
-        say("  \(file.name)  \(sizeText(file.bytes))  sha256 \(file.sha256)")
-      }
+      say(
+        lines(
+          [("file", .left), ("bytes", .right), ("SHA-256", .left)],
+          folder.files.map { [$0.name, sizeText($0.bytes), $0.sha256] }))
       for kind in folder.kinds {
-        let tensors = try folder.tensors(kind).tensors
+        // Headers alone; `verify` is for the bytes.
+        let tensors = try folder.tensors(kind, isVerified: true).tensors
         let elements = tensors.reduce(0) { $0 + $1.count }
-        say("\(kind): \(tensors.count) tensors, \(elements) elements")
-        for tensor in tensors {
-          say("  \(tensor.name)  \(tensor.type.rawValue)  \(tensor.shape)")
-        }
+        let bytes = tensors.reduce(0) { $0 + $1.bytes }
+        say("\(kind): \(tensors.count) tensors, \(elements) elements, \(sizeText(bytes))")
+        say(
+          lines(
+            [
+              ("tensor", .left), ("type", .left), ("shape", .left), ("elements", .right),
+              ("bytes", .right),
+            ],
+            tensors.map {
+              [
+                $0.name, $0.type.rawValue, $0.shape.map(String.init).joined(separator: " × "),
+                String($0.count), sizeText($0.bytes),
+              ]
+            }))
       }
       if folder.files.contains(where: { $0.name == "state.json" }) {
         let state = try JSON(
@@ -86,6 +98,18 @@ struct CheckpointCommand: ParsableCommand {
       say("\(folder.path): \(folder.files.count) files, \(sizeText(folder.bytes)), all sound")
     }
   }
+}
+
+/// A table with titles, each column as wide as its widest cell.
+private func lines(_ columns: [(title: String, side: TextColumn.Side)], _ rows: [[String]])
+  -> String
+{
+  let table = TextTable(
+    columns.enumerated().map { index, column in
+      TextColumn(
+        column.title, width: rows.map { $0[index].count }.max() ?? 0, side: column.side)
+    }, width: .max)
+  return ([table.titles] + rows.map(table.line)).map { "  " + $0 }.joined(separator: "\n")
 }
 
 private func sizeText(_ bytes: Int) -> String {

@@ -26,6 +26,13 @@ import Testing
     #expect(list.contains("step 20") && list.contains("newest"))
     let shown = try workshop.succeed(["checkpoint", "show", Workshop.run]).output
     #expect(shown.contains("\"step\": 20") && shown.contains("model-00001-of-00001.safetensors"))
+    // Name, type, shape, elements and bytes: 300 tokens of width 32, and their first moments.
+    for name in ["model.embed_tokens.weight", "first.model.embed_tokens.weight"] {
+      let line = shown.split(separator: "\n").first { $0.contains("  \(name) ") } ?? ""
+      #expect(
+        line.split(separator: " ") == [name[...], "F32", "300", "×", "32", "9600", "38", "kB"],
+        "\(line)")
+    }
     #expect(
       try workshop.succeed(["checkpoint", "verify", Workshop.lastStep]).output.contains("sound"))
     for ranks in Ranks.available {

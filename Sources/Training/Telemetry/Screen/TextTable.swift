@@ -1,8 +1,8 @@
 // Columns of text that stand under each other and fit a width.
 
 /// A column: its title, how wide its texts may be, and how badly it is needed.
-struct TextColumn {
-  enum Side { case left, right }
+package struct TextColumn {
+  package enum Side { case left, right }
 
   var title: String
   var width: Int
@@ -10,7 +10,7 @@ struct TextColumn {
   var expendability = 0
   var side = Side.right
 
-  init(_ title: String, width: Int, expendability: Int = 0, side: Side = .right) {
+  package init(_ title: String, width: Int, expendability: Int = 0, side: Side = .right) {
     self.title = title
     self.width = max(width, title.count)
     self.expendability = expendability
@@ -19,14 +19,14 @@ struct TextColumn {
 }
 
 /// Lines of cells under a title line.
-struct TextTable {
+package struct TextTable {
   /// Places, among all columns, of those that are shown.
   let shown: [Int]
   private let columns: [TextColumn]
   private static let gap = "  "
 
   /// Leaves out what does not fit into `width` characters.
-  init(_ columns: [TextColumn], width: Int) {
+  package init(_ columns: [TextColumn], width: Int) {
     self.columns = columns
     var shown = Array(columns.indices)
     while TextTable.width(of: shown.map { columns[$0] }) > width {
@@ -42,10 +42,10 @@ struct TextTable {
     columns.reduce(0) { $0 + $1.width } + gap.count * max(0, columns.count - 1)
   }
 
-  var titles: String { line(columns.map(\.title)) }
+  package var titles: String { line(columns.map(\.title)) }
 
   /// `cells` are of all columns, shown or not. A text wider than its column pushes the rest on.
-  func line(_ cells: [String]) -> String {
+  package func line(_ cells: [String]) -> String {
     var text = ""
     for (place, index) in shown.enumerated() {
       if place > 0 { text += TextTable.gap }
