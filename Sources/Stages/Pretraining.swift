@@ -64,8 +64,6 @@ private final class PretrainingRun {
   /// On rank 0.
   private var output: RunOutput?
   private var lastSaved: String?
-  /// Checkpoints newer than the one that is gone on from, none of them whole.
-  private var passedOver: [CheckpointInfo] = []
 
   init(_ options: Pretraining, on world: Communicator) throws {
     self.options = options
@@ -118,105 +116,26 @@ private final class PretrainingRun {
       tokenizer: text.tokenizer.fingerprint)
     let folder = store.path
     lock = try world.agreeing { world.rank == 0 ? try RunLock(folder: folder) : nil }
-    let resumed = try options.isResuming ? resume() : refuseToOverwrite()
+    let resumption = Resumption(
+      configuration: configuration, state: state, store: store, world: world)
+    var resumed: ResumedCheckpoint?
+    if options.isResuming {
+      resumed = try resumption.load(into: trainer)
+    } else {
+      try resumption.refuseToOverwrite()
+    }
+    if let resumed { (state.step, state.tokens) = (resumed.step, resumed.tokens) }
+    lastSaved = resumed?.path
     output = try world.agreeing {
       guard world.rank == 0 else { return nil }
       return try RunOutput(
         name: configuration.run.name, folder: store.path, totalSteps: configuration.training.steps,
-        resumedStep: resumed ? state.step : nil, style: options.style, print: options.print)
+        resumedStep: resumed?.step, style: options.style, print: options.print)
     }
-    introduce(resumed: resumed)
+    introduce(resumed)
   }
 
-  // MARK: - Start
-
-  /// Loads the newest checkpoint; false if there is none.
-  private func resume() throws -> Bool {
-    let found = try world.agreeing { try wholeCheckpoint()?.step ?? -1 }
-    let step = world.maximum(found)
-    guard step >= 0 else { return false }
-    let (folder, damaged) = try world.agreeing {
-      guard found == step else {
-        throw FileError(store.path, "the newest step here is \(found), on other ranks \(step)")
-      }
-      let all = try store.checkpoints()
-      return (all.last { $0.folder != nil }!.folder!, all.filter { $0.step > step })
-    }
-    passedOver = damaged
-    do {
-      try world.agreeing { try folder.verify(reader: world.rank, of: world.size) }
-    } catch let failure as RanksFailed {
-      throw DamagedCheckpoint(path: folder.path, failure: failure)
-    }
-    try world.agreeing { try checkFits(folder) }
-    let loaded = try trainer.load(folder, isVerified: true)
-    state.step = loaded.step
-    state.tokens = loaded.tokens
-    lastSaved = folder.path
-    return true
-  }
-
-  /// The newest whole checkpoint; nil if there is none at all. Where all are damaged nobody shall
-  /// write over them.
-  private func wholeCheckpoint() throws -> CheckpointFolder? {
-    let all = try store.checkpoints()
-    if let whole = all.last(where: { $0.folder != nil }) { return whole.folder }
-    guard case .failure(let error) = all.last?.state else { return nil }
-    throw FileError(
-      store.path,
-      "holds damaged checkpoints alone (\(error)); choose another run.name, or remove the folder")
-  }
-
-  /// Refuses a checkpoint of another run: what is learnt from must be the same.
-  private func checkFits(_ folder: CheckpointFolder) throws {
-    let path = "\(folder.path)/\(CheckpointPart.configuration)"
-    let saved = try RunConfiguration.read(
-      yaml: String(decoding: folder.contents(CheckpointPart.configuration), as: UTF8.self),
-      file: path)
-    // More steps may follow, on other threads; paths are compared by what they hold.
-    let free = ["training.steps", "run.threads", "data.corpus", "data.tokenizer", "layout"]
-    let json = try JSON(
-      parsing: folder.contents(CheckpointPart.state), source: CheckpointPart.state)
-    // An imported model has seen no text yet: only the model itself must be the same.
-    let isImported = json["corpus"]?.asString == ""
-    let differences = configuration.differences(from: saved).filter { difference in
-      isImported
-        ? difference.path.hasPrefix("model.") && !difference.path.hasPrefix("model.router.balance")
-        : RunConfiguration.changesLearning(difference.path)
-          && !free.contains { difference.path == $0 || difference.path.hasPrefix($0 + ".") }
-    }
-    if let first = differences.first {
-      throw FileError(
-        path,
-        "the checkpoint was made with another configuration: "
-          + differences.map(\.description).joined(separator: ", ")
-          + "; accepted: \(first.path): \(first.other), or another run.name")
-    }
-    guard !isImported else { return }
-    // The tokenizer first: the corpus' fingerprint is of its tokens.
-    for (name, own) in [("tokenizer", state.tokenizer), ("corpus", state.corpus)] {
-      guard json[name]?.asString == own else {
-        throw FileError(
-          folder.path,
-          "the checkpoint was made with another \(name) (fingerprint "
-            + "\(json[name]?.asString ?? "missing")); this one's is \(own)")
-      }
-    }
-  }
-
-  /// A new run does not bury an old one's checkpoints.
-  private func refuseToOverwrite() throws -> Bool {
-    try world.agreeing {
-      guard let old = try wholeCheckpoint() else { return }
-      throw FileError(
-        store.path,
-        "holds a checkpoint of step \(old.step); go on with --resume, choose another run.name, "
-          + "or remove the folder")
-    }
-    return false
-  }
-
-  private func introduce(resumed: Bool) {
+  private func introduce(_ resumed: ResumedCheckpoint?) {
     let model = trainer.model
     let ranks = world.size == 1 ? "1 rank" : "\(world.size) ranks"
     let threads = options.threads == 1 ? "1 thread" : "\(options.threads) threads"
@@ -231,12 +150,12 @@ private final class PretrainingRun {
       "products: \(productKernelName), \(rate) GFLOP/s measured",
     ]
     if let warning = productKernelWarning { lines.append("warning: \(warning)") }
-    for checkpoint in passedOver {
+    for checkpoint in resumed?.passedOver ?? [] {
       guard case .failure(let error) = checkpoint.state else { continue }
       lines.append("warning: passed over a damaged checkpoint: \(error)")
     }
-    if resumed {
-      lines.append("resumed from \(lastSaved ?? "") at step \(state.step)")
+    if let resumed {
+      lines.append("resumed from \(resumed.path) at step \(resumed.step)")
     } else if options.isResuming {
       lines.append("no checkpoint in \(store.path) yet: starting anew")
     }
@@ -354,14 +273,5 @@ private final class PretrainingRun {
       keep: configuration.checkpoint.keep)
     lastSaved = store.begin(step: state.step).finalPath
     output?.note("saved \(lastSaved ?? "")")
-  }
-}
-
-/// A checkpoint of the right size whose bytes are not those that were written.
-public struct DamagedCheckpoint: AgreedError, CustomStringConvertible {
-  public let path: String
-  public let failure: RanksFailed
-  public var description: String {
-    "\(failure); to go on from the checkpoint before, remove \(path)"
   }
 }
