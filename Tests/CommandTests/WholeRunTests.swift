@@ -164,6 +164,40 @@ import Testing
     try workshop.succeed(["checkpoint", "verify", "runs/\(name)"])
   }
 
+  @Test(arguments: [false, true])
+  func `what a run killed before its first save has logged is gone when it starts again`(
+    resume: Bool
+  ) throws {
+    let workshop = try Workshop.shared()
+    let name = workshop.fresh("killed")
+    let settings = ["training.steps=1000000", "checkpoint.every=0"]
+    // Each goes beyond where the one before was killed, so that its own steps are waited for.
+    var last = 2
+    for _ in 0..<2 {
+      let child = try workshop.start(
+        Ranks.one.words(workshop.training(name, settings, resume: resume)))
+      #expect(workshop.wait(for: last + 1, of: name, child))
+      child.send(SIGKILL)
+      #expect(child.wait().status == -SIGKILL)
+      let names = try workshop.names("runs/\(name)")
+      #expect(names.count { $0.hasPrefix("events.out.tfevents.") } == 1)
+      #expect(!names.contains("curve.svg"))
+      try workshop.write("runs/\(name)/curve.svg", "of another run")
+      last = try steps(of: name).last ?? 0
+    }
+    #expect(try steps(of: name) == Array(1...last))
+  }
+
+  /// The steps that a run has logged.
+  private func steps(of name: String) throws -> [Int] {
+    let log = String(
+      decoding: try Workshop.shared().bytes("runs/\(name)/metrics.jsonl"), as: UTF8.self)
+    return log.split(separator: "\n").compactMap { line in
+      line.hasPrefix("{\"kind\":\"step\",\"step\":")
+        ? Int(line.dropFirst("{\"kind\":\"step\",\"step\":".count).prefix { $0 != "," }) : nil
+    }
+  }
+
   @Test func `a second interruption stops at once`() throws {
     let workshop = try Workshop.shared()
     let name = workshop.fresh("interrupted")

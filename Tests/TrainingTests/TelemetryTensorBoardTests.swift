@@ -162,12 +162,23 @@ private struct Fields {
     #expect(events.map { $0.integers[2] } == [0, 41])
     // The start of a session.
     #expect(Fields(events[1].blocks[7]![0]).integers[1] == 1)
-    // Back before all of it: both files keep their version alone.
-    _ = try TensorBoardLog(folder: "\(folder.path)/board", resumedStep: 0)
-    for name in names {
-      let left = try records(try folder.bytes(name))
-      #expect(left.map { $0.text(3) } == ["brain.Event:2"])
+  }
+
+  @Test(arguments: [nil, 0])
+  func `a run from the first step leaves nothing of an earlier one`(resumedStep: Int?) throws {
+    let folder = try TelemetryFolder()
+    for last in [7, 9] {
+      let died = try TensorBoardLog(folder: "\(folder.path)/board", resumedStep: last)
+      for step in last + 1...last + 2 { try died.append(TelemetrySample.step(step)) }
     }
+    #expect(try files(folder).count == 2)
+    try folder.write("notes", to: "board/notes.txt")
+    let log = try TensorBoardLog(folder: "\(folder.path)/board", resumedStep: resumedStep)
+    try log.append(TelemetrySample.step(1))
+    let left = try files(folder)
+    #expect(left.count == 2 && left.contains("board/notes.txt"))
+    let events = try records(bytesOfFile(log.path))
+    #expect(events.map { $0.integers[2] } == [0, 1, 1])
   }
 
   @Test(arguments: [1, 5, 11, 12, 13, 40, 300])

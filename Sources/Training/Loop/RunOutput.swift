@@ -13,7 +13,9 @@ public final class RunOutput {
   private let print: (String) -> Void
   private let start = ContinuousClock.now
 
-  /// Files of the run in `folder`; lines after step `resumedStep` are dropped when a run goes on.
+  /// Files of the run in `folder`. A run that goes on drops what they say of steps after
+  /// `resumedStep`; one that starts anew begins metrics, events and curve anew, whatever a run that
+  /// died before its first save has left there.
   public init(
     name: String, folder: String, totalSteps: Int, resumedStep: Int?, style: ScreenStyle,
     print: @escaping (String) -> Void
@@ -30,7 +32,10 @@ public final class RunOutput {
     }
     events = try TensorBoardLog(folder: folder, resumedStep: resumedStep)
     display = ProgressDisplay(totalSteps: totalSteps, resumedStep: resumedStep ?? 0, style: style)
+    if resumedStep == nil { try Disk().remove(curve) }
   }
+
+  private var curve: String { "\(folder)/curve.svg" }
 
   /// Seconds since the output was made.
   public var elapsed: Double { (ContinuousClock.now - start) / .seconds(1) }
@@ -67,7 +72,6 @@ public final class RunOutput {
   /// Draws the curve and says what came out.
   public func finish(checkpoint: String?) throws {
     try synchronize()
-    let curve = "\(folder)/curve.svg"
     let history = try RunHistory(name: name, metrics: metrics.path)
     try Disk().replace(curve, with: Array(Chart(runs: [history], title: name).svg.utf8))
     print(display.close())

@@ -23,14 +23,15 @@ package final class EventFile {
   /// Starts a file in `folder`, named as TensorBoard expects it.
   ///
   /// A run that resumes takes what earlier files say of steps after `resumedStep` out of them
-  /// (EventFileTrim) and starts another file. Each file opens with the start of a session, at which
-  /// a TensorBoard that has read the later steps already forgets them.
+  /// (EventFileTrim) and starts another file; a run that starts anew takes all of it out. Each file
+  /// opens with the start of a session, at which a TensorBoard that has read the later steps already
+  /// forgets them.
   package init(
     folder: String, resumedStep: Int? = nil, time: Double = Date().timeIntervalSince1970,
     disk: Disk = Disk()
   ) throws {
     try disk.makeFolder(folder)
-    if let resumedStep { try EventFileTrim(after: resumedStep, disk: disk).apply(to: folder) }
+    try EventFileTrim(after: resumedStep ?? 0, disk: disk).apply(to: folder)
     file = try AppendedFile(EventFile.path(in: folder, time: time, disk: disk), disk: disk)
     var version = EventFile.event(step: 0, time: time)
     version.add(3, string: "brain.Event:2")

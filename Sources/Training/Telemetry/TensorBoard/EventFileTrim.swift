@@ -2,7 +2,8 @@
 
 import Glibc
 
-/// Cuts event files before their first event of a later step, or where a crash tore them.
+/// Cuts event files before their first event of a later step, or where a crash tore them; a file of
+/// which only the version would be left goes away.
 ///
 /// TensorBoard alone forgets such events for good only where new ones of the same kind follow.
 package struct EventFileTrim {
@@ -20,8 +21,12 @@ package struct EventFileTrim {
       let path = "\(folder)/\(name)"
       let bytes = try ReadableFile.contents(path, atMost: 1 << 32)
       guard let end = end(of: bytes), end < bytes.count else { continue }
-      // Opening it cuts it.
-      _ = try AppendedFile(path, keeping: end, disk: disk)
+      if end <= EventFileTrim.record(at: 0, in: bytes) ?? bytes.count {
+        try disk.remove(path)
+      } else {
+        // Opening it cuts it.
+        _ = try AppendedFile(path, keeping: end, disk: disk)
+      }
     }
   }
 
@@ -29,17 +34,23 @@ package struct EventFileTrim {
   private func end(of bytes: [UInt8]) -> Int? {
     var place = 0
     while place < bytes.count {
-      guard place + 12 <= bytes.count else { return place }
-      let length = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[place + $1]) << (8 * UInt64($1)) }
-      guard length <= bytes.count - place - 12, place + 16 + Int(length) <= bytes.count
-      else { return place }
-      let event = bytes[place + 12..<place + 12 + Int(length)]
+      guard let record = EventFileTrim.record(at: place, in: bytes) else { return place }
+      let event = bytes[place + 12..<record - 4]
       guard let eventStep = EventFileTrim.step(of: event) else { return nil }
       // The start of a session says which steps follow; without them it is as good as none.
       if eventStep > step { return place }
-      place += 16 + Int(length)
+      place = record
     }
     return place
+  }
+
+  /// Where the record that starts at `place` ends; nil where the file ends before.
+  private static func record(at place: Int, in bytes: [UInt8]) -> Int? {
+    guard place + 12 <= bytes.count else { return nil }
+    let length = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[place + $1]) << (8 * UInt64($1)) }
+    guard length <= bytes.count - place - 12, place + 16 + Int(length) <= bytes.count
+    else { return nil }
+    return place + 16 + Int(length)
   }
 
   /// Field 1 is the time, in 9 bytes; field 2 the step.
