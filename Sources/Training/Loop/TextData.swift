@@ -31,7 +31,8 @@ public struct TextData: Sendable {
         try TrainingSampler(
           training, sequenceLength: data.sequenceLength, seed: UInt64(configuration.run.seed)),
         try EvaluationText(
-          evaluation, length: data.sequenceLength, limit: configuration.evaluation.windows)
+          evaluation, tokenizer: tokenizer, length: data.sequenceLength,
+          limit: configuration.evaluation.windows)
       )
     }
     batch = configuration.training.batch
@@ -77,23 +78,25 @@ public struct TextData: Sendable {
 
 /// The windows of a part of a corpus in which every character is predicted once.
 public struct EvaluationText: Sendable {
-  /// Characters that the windows' labels spell.
+  /// Characters that the windows' labels spell: of a whole part as they are in the text, of a few
+  /// windows as the tokenizer has them (after normalisation; special tokens spell none).
   public let characters: Int
   private let windows: EvaluationWindows
   private let count: Int
   private let length: Int
 
   /// The first `limit` windows of a part, 0 for all. Throws where the part has none.
-  public init(_ part: CorpusPart, length: Int, limit: Int) throws {
+  public init(_ part: CorpusPart, tokenizer: Tokenizer, length: Int, limit: Int) throws {
     self.length = length
     windows = try EvaluationWindows(part, sequenceLength: length)
     count = limit == 0 ? windows.count : min(limit, windows.count)
-    // Whole parts know their characters; of a few windows the labels' share of the tokens counts.
-    let predicted = (0..<count).reduce(0) { [windows] in $0 + windows[$1].count }
+    // Labels follow each other without a gap; a character counts where its first byte stands.
     characters =
       count == windows.count
       ? part.characters
-      : Int((Double(predicted) * Double(part.characters) / Double(part.count)).rounded())
+      : tokenizer.bytes(
+        of: part.window(at: 0, count: count * length), skippingSpecialTokens: true
+      ).count { $0 & 0xC0 != 0x80 }
   }
 
   /// For a checkpoint's model: its corpus or another, tokenised by its tokenizer.
@@ -107,7 +110,8 @@ public struct EvaluationText: Sendable {
     let corpus = try Corpus(
       corpus ?? loaded.configuration.data.corpus, tokenizer: tokenizer)
     try self.init(
-      corpus.evaluation(part.heldOut), length: loaded.configuration.data.sequenceLength, limit: 0)
+      corpus.evaluation(part.heldOut), tokenizer: tokenizer,
+      length: loaded.configuration.data.sequenceLength, limit: 0)
   }
 
   /// This data rank's share, eight windows at a time; the last batches may hold none.
