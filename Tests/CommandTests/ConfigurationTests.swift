@@ -82,7 +82,7 @@ import Testing
     let binary = workshop.fresh("binary") + ".yaml"
     try workshop.write(binary, [0x72, 0xFF, 0x00, 0x80])
     for (file, says) in [
-      (binary, "is not UTF-8"), ("missing.yaml", "No such file"), ("runs", "Is a directory"),
+      (binary, "is not UTF-8"), ("missing.yaml", "No such file"), ("runs", "not a regular file"),
     ] {
       expectRefusal(
         try workshop.run(["pretrain", file]), status: 64,

@@ -1,5 +1,6 @@
 // Corpora and tokenizers that cannot be learnt from.
 
+import Foundation
 import Testing
 
 @Suite struct TextRefusalTests {
@@ -92,6 +93,31 @@ import Testing
     if let json { try workshop.write(path, json) }
     expectRefusal(
       try workshop.run(workshop.training("never", ["data.tokenizer=\(path)"])), says: [path, says])
+  }
+
+  /// What is read without end, or waited for without end.
+  @Test(arguments: ["/dev/zero", "pipe", "folder"])
+  func `what is no file is neither configuration nor tokenizer nor text`(what: String) throws {
+    let workshop = try Workshop.shared()
+    let parent = workshop.fresh("odd")
+    try workshop.write("\(parent)/folder/inner/.hidden", "")
+    #expect(mkfifo(workshop.path("\(parent)/pipe"), 0o600) == 0)
+    let path = what.hasPrefix("/") ? what : "\(parent)/\(what)"
+    expectRefusal(
+      try workshop.run(["pretrain", path]), status: 64, says: [path, "not a regular file", "YAML"])
+    expectRefusal(
+      try workshop.run(workshop.training("never", ["data.tokenizer=\(path)"])),
+      says: [path, "not a regular file"])
+    expectRefusal(
+      try workshop.run(["tokenizer", "encode", "tokenizer.json", path]),
+      says: [path, "not a regular file"])
+    // A folder may be a corpus; this one holds no file.
+    expectRefusal(
+      try workshop.run(workshop.training("never", ["data.corpus=\(path)"])),
+      says: [path, what == "folder" ? "holds no files" : "neither a file nor a folder"])
+    expectRefusal(
+      try workshop.run(["tokenizer", "train", path, "--output", "never.json"]),
+      says: [path, what == "folder" ? "holds no files" : "neither a file nor a folder"])
   }
 
   static let commands = [

@@ -198,15 +198,17 @@ import Training
     }
     let accepted = "accepted: a readable YAML file in UTF-8"
     #expect(
-      try refusal(of: nil) == "\(file): cannot be opened: No such file or directory; \(accepted)")
+      try refusal(of: nil)
+        == "\(file): cannot open the file: No such file or directory (errno 2); \(accepted)")
     #expect(try refusal(of: Data([0x61, 0xff, 0xfe])) == "\(file): is not UTF-8 text; \(accepted)")
     #expect(
-      try refusal(of: Data(count: 2 << 20)) == "\(file): is larger than 1048576 bytes; \(accepted)")
+      try refusal(of: Data(count: 2 << 20))
+        == "\(file): has 2097152 bytes; at most 1048576 are accepted here; \(accepted)")
     #expect(try refusal(of: Data(count: 3))?.hasPrefix("\(file): control characters") == true)
     #expect(try refusal(of: Data())?.hasPrefix("\(file): the file holds no settings") == true)
     #expect(
       self.refusal { try .load(file: folder) }
-        == "\(folder): cannot be read: Is a directory; \(accepted)")
+        == "\(folder): not a regular file; \(accepted)")
     #expect(try refusal(of: Data("run: {seed: 4}".utf8)) == nil)
     #expect(try RunConfiguration.load(file: file).run.name == "my-run")
   }

@@ -2,15 +2,21 @@
 
 import Glibc
 
-/// A file open for reading from front to back.
+/// A regular file open for reading from front to back.
 struct InputFile: ~Copyable {
   let path: String
   private let descriptor: Int32
 
+  /// Throws for what may have no end or never begin: devices, pipes, folders.
   init(_ path: String) throws {
     self.path = path
-    descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // Without blocking, so that a pipe of that name is refused instead of waited for.
+    descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw TextError(path, "cannot be read: \(systemError())") }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw TextError(path, "cannot be read: not a regular file; accepted: a file")
+    }
   }
 
   deinit { close(descriptor) }

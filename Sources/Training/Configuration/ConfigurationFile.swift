@@ -58,17 +58,13 @@ enum ConfigurationFile {
       ConfigurationError(
         place: file, problem: problem, accepted: "a readable YAML file in UTF-8")
     }
-    guard let stream = fopen(file, "rb") else {
-      throw failure("cannot be opened: \(String(cString: strerror(errno)))")
+    let bytes: [UInt8]
+    do {
+      bytes = try ReadableFile.contents(file, atMost: largestBytes)
+    } catch let error as FileError {
+      throw failure(error.problem)
     }
-    defer { fclose(stream) }
-    var bytes = [UInt8](repeating: 0, count: largestBytes + 1)
-    let count = fread(&bytes, 1, bytes.count, stream)
-    guard ferror(stream) == 0 else {
-      throw failure("cannot be read: \(String(cString: strerror(errno)))")
-    }
-    guard count <= largestBytes else { throw failure("is larger than \(largestBytes) bytes") }
-    guard let text = String(validating: bytes[..<count], as: UTF8.self) else {
+    guard let text = String(validating: bytes, as: UTF8.self) else {
       throw failure("is not UTF-8 text")
     }
     return text
