@@ -23,6 +23,14 @@ import Training
     Mistake(
       yaml: "optimiser: {}",
       message: "c.yaml:1:1: there is no setting 'optimiser'; did you mean 'optimizer'?"),
+    // The section that was meant goes before the letters.
+    Mistake(
+      yaml: "model: {expert: 8}",
+      message: "c.yaml:1:9: there is no setting 'model.expert'; "
+        + "did you mean 'model.router.experts'?"),
+    Mistake(
+      yaml: "model: {steps: 8}",
+      message: "c.yaml:1:9: there is no setting 'model.steps'; did you mean 'training.steps'?"),
     Mistake(
       yaml: "data: {sequence_length: 64}",
       message: "c.yaml:1:8: there is no setting 'data.sequence_length'; "

@@ -3,18 +3,23 @@
 /// The nearest of `paths` by edit distance, hyphens, underscores and case aside.
 ///
 /// Within a section a third of the letters may differ; a name in another section must be spelled
-/// almost right. Nil if nothing is as near.
+/// almost right. Names in the section of `wanted` and below it go before all others. Nil if nothing
+/// is near.
 func nearestName(to wanted: String, among paths: [String]) -> String? {
   let word = folded(lastName(wanted))
-  var best: (path: String, distance: Int)?
+  let section = wanted.dropLast(lastName(wanted).count)
+  var best: (path: String, isOutside: Int, distance: Int)?
   for path in paths {
     let here = editDistance(folded(wanted), folded(path))
     let elsewhere = editDistance(word, folded(lastName(path)))
-    // Compared as halves, so that of two equally near names the one in this section wins.
+    // Compared as halves, so that of two equally near names the one that is no section deeper wins.
     var distance = Int.max
     if here <= max(1, word.count / 3) { distance = 2 * here }
     if elsewhere <= word.count / 6 { distance = min(distance, 2 * elsewhere + 1) }
-    if distance < best?.distance ?? .max { best = (path, distance) }
+    let isOutside = path.hasPrefix(section) ? 0 : 1
+    if distance < .max, (isOutside, distance) < (best?.isOutside ?? 2, best?.distance ?? 0) {
+      best = (path, isOutside, distance)
+    }
   }
   return best?.path
 }
