@@ -93,7 +93,9 @@ private final class PretrainingRun {
     }
     self.configuration = configuration
     self.text = text
-    let device = Device(precision: configuration.run.precision, threads: options.threads)
+    let device = try world.agreeing {
+      try Device(precision: configuration.run.precision, threads: options.threads)
+    }
     let mesh = ProcessMesh(world, layout: layout)
     try Handshake.check(
       [("tokenizer", text.tokenizer.fingerprint), ("corpus", text.training.fingerprint)],

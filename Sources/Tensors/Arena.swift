@@ -12,7 +12,8 @@ let adviseHugePages: Int32 = 14
 /// resident set is the high-water mark of one step and stays flat. Used from one thread.
 final class Arena {
   private let base: UnsafeMutableRawPointer
-  private let reserved: Int
+  /// Bytes of addresses.
+  let reserved: Int
   /// Bytes from `base` that have been handed to the system as usable.
   private var usable = 0
   /// End of the highest block ever given out.
@@ -22,13 +23,31 @@ final class Arena {
 
   private static let growth = 32 << 20
 
-  /// Reserves `bytes` of addresses, no memory yet.
-  init(reserving bytes: Int) {
-    let mapped = mmap(nil, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    require(mapped != MAP_FAILED, "cannot reserve \(bytes) bytes of addresses: errno \(errno)")
-    base = mapped!
-    reserved = bytes
-    _ = madvise(base, bytes, adviseHugePages)
+  /// Reserves `bytes` of addresses, no memory yet; where the system refuses (`ulimit -v`), half of
+  /// the largest half, quarter, eighth … that it would give, since others need addresses, too.
+  ///
+  /// Throws `AddressError` where that is less than `least`.
+  init(reserving bytes: Int, least: Int) throws {
+    func map(_ bytes: Int) -> UnsafeMutableRawPointer? {
+      let mapped = mmap(nil, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+      return mapped == MAP_FAILED ? nil : mapped
+    }
+    var size = bytes
+    var mapped = map(size)
+    while mapped == nil, size > least {
+      size /= 2
+      guard let largest = map(size) else { continue }
+      munmap(largest, size)
+      size /= 2
+      mapped = map(size)
+    }
+    guard let mapped, size >= least else {
+      if let mapped { munmap(mapped, size) }
+      throw AddressError(wanted: least)
+    }
+    base = mapped
+    reserved = size
+    _ = madvise(base, size, adviseHugePages)
   }
 
   deinit { munmap(base, reserved) }
@@ -63,7 +82,10 @@ final class Arena {
     if highWater > usable {
       let grown = min(
         (highWater - usable + Arena.growth - 1) / Arena.growth * Arena.growth, reserved - usable)
-      require(usable + grown >= highWater, "activations need more than \(reserved) bytes")
+      require(
+        usable + grown >= highWater,
+        "activations need more than the \(reserved) bytes of addresses that are reserved"
+          + AddressError.limitText)
       require(
         mprotect(base + usable, grown, PROT_READ | PROT_WRITE) == 0,
         "the system gives no memory for \(grown) more bytes: errno \(errno)")
@@ -92,5 +114,24 @@ final class Arena {
     case (false, true): free[low] = (offset, size + free[low].bytes)
     case (false, false): free.insert((offset, size), at: low)
     }
+  }
+}
+
+/// The system gives too few addresses (not memory) to compute in.
+public struct AddressError: Error, Equatable, CustomStringConvertible {
+  /// Bytes that are needed at least.
+  public let wanted: Int
+
+  public var description: String {
+    "the system gives no \(wanted) bytes of addresses for activations\(Self.limitText); accepted: "
+      + "ulimit -v unlimited, or more"
+  }
+
+  /// What the process is limited to, where it is.
+  fileprivate static var limitText: String {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < .max
+    else { return "" }
+    return "; ulimit -v is \(limit.rlim_cur / 1024) kB"
   }
 }

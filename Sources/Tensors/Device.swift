@@ -6,12 +6,15 @@ import Kernels
 public final class Device {
   public let precision: Precision
   public let team: ThreadTeam
-  private let large = Arena(reserving: 1 << 38)
-  private let small = Arena(reserving: 1 << 32)
+  private let large: Arena
+  private let small: Arena
 
-  public init(precision: Precision, threads: Int) {
+  /// Throws `AddressError` where the system gives too few addresses.
+  public init(precision: Precision, threads: Int) throws {
     self.precision = precision
     team = ThreadTeam(size: threads)
+    large = try Arena(reserving: 1 << 38, least: 1 << 28)
+    small = try Arena(reserving: min(1 << 32, large.reserved / 8), least: 1 << 25)
   }
 
   /// Most bytes of activations that were ever alive at once (gaps included).

@@ -55,7 +55,9 @@ struct BenchmarkCommand: ParsableCommand {
     }
     let threads = RankOptions.threads(
       configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
-    let device = Device(precision: configuration.run.precision, threads: threads)
+    let device = try world.agreeing {
+      try Device(precision: configuration.run.precision, threads: threads)
+    }
     let mesh = ProcessMesh(world, layout: layout)
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: 1,

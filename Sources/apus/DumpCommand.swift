@@ -49,9 +49,11 @@ struct DumpCommand: ParsableCommand {
         copies: RankOptions.onThisMachine(inProcess: ranks.ranksInProcess))
       return (folder, batch, split)
     }
-    let device = Device(
-      precision: precision,
-      threads: RankOptions.threads(threads, world: world, inProcess: ranks.ranksInProcess))
+    let device = try world.agreeing {
+      try Device(
+        precision: precision,
+        threads: RankOptions.threads(threads, world: world, inProcess: ranks.ranksInProcess))
+    }
     let mesh = ProcessMesh(world, layout: split)
     let loaded = try LanguageModel(folder.configuration.model, on: device, mesh: mesh, seed: 0)
     try world.agreeing { try folder.load(into: loaded) }

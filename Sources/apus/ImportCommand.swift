@@ -39,7 +39,7 @@ struct ImportCommand: ParsableCommand {
     }
     // Weights and moments.
     try source.configuration.model.checkFits(numbersPerParameter: 3, precision: precision)
-    let device = Device(
+    let device = try Device(
       precision: precision, threads: ProcessInfo.processInfo.activeProcessorCount)
     let mesh = ProcessMesh.single()
     let model = try LanguageModel(source.configuration.model, on: device, mesh: mesh, seed: 0)

@@ -30,7 +30,7 @@ struct GradientsCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let device = Device(
+    let device = try Device(
       precision: .float64, threads: ProcessInfo.processInfo.activeProcessorCount)
     var all: [GradientError] = []
     func take(_ name: String, _ errors: [GradientError]) {

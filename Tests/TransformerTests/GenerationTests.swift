@@ -20,7 +20,7 @@ import Transformer
 
   @Test(arguments: Precision.allCases)
   func `log-probabilities with a cache are those of the full pass`(precision: Precision) throws {
-    let device = Device(precision: precision, threads: 1)
+    let device = try Device(precision: precision, threads: 1)
     let run = try TinyRun(precision: precision)
     var options = SamplingOptions()
     options.maximumNewTokens = 12
@@ -73,7 +73,7 @@ import Transformer
   func `trained weights write their story`() throws {
     let golden = try JSON(file: "\(Stories.folder)/golden.json")
     let ids = golden["ids"]!.asArray!.map { Int32($0.asInteger!) }
-    let device = Device(precision: .float32, threads: 1)
+    let device = try Device(precision: .float32, threads: 1)
     let folder = try ModelFolder(Stories.folder)
     let model = try LanguageModel(
       folder.configuration.model, on: device, mesh: .single(), seed: 0)

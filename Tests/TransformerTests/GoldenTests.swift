@@ -153,7 +153,7 @@ struct Loaded {
     _ path: String, precision: Precision, threads: Int = 1, mesh: ProcessMesh = .single()
   ) throws {
     folder = try ModelFolder(path)
-    device = Device(precision: precision, threads: threads)
+    device = try Device(precision: precision, threads: threads)
     model = try LanguageModel(folder.configuration.model, on: device, mesh: mesh, seed: 0)
     try folder.load(into: model)
     batch = try DumpBatch(

@@ -20,15 +20,17 @@ extension ModelCase: CustomTestStringConvertible {
   private static let bar = 1e-7
 
   @Test(arguments: OperationCase.all)
-  func `an operation's pullback agrees with central differences`(operation: OperationCase) {
-    for error in operation.check(on: Device(precision: .float64, threads: 1)) {
+  func `an operation's pullback agrees with central differences`(
+    operation: OperationCase
+  ) throws {
+    for error in operation.check(on: try Device(precision: .float64, threads: 1)) {
       #expect(error.relative <= Self.bar, "\(error)")
     }
   }
 
   @Test(arguments: ModelCase.all)
   func `a whole model's gradient agrees with central differences`(model: ModelCase) throws {
-    for error in try model.check(on: Device(precision: .float64, threads: 1)) {
+    for error in try model.check(on: try Device(precision: .float64, threads: 1)) {
       #expect(error.relative <= Self.bar, "\(error)")
     }
   }

@@ -122,7 +122,7 @@ struct LayoutVariant: CustomTestStringConvertible, Sendable {
         let model = try LanguageModel(
           configuration.model, on: Device(precision: .float64, threads: 1), mesh: mesh, seed: 1)
         let trainer = Trainer(
-          model, mesh: mesh, device: Device(precision: .float64, threads: 1),
+          model, mesh: mesh, device: try Device(precision: .float64, threads: 1),
           optimizer: Optimizer(model.parameters), clip: 0)
         let batches = RandomBatches(configuration, seed: 1)
         return trainer.gradients(batches.microBatches(step: 0, over: trainer.data))

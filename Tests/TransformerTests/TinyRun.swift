@@ -30,7 +30,7 @@ struct TinyRun {
     configuration.router.balanceCoefficient = 0.1
     configuration.router.zCoefficient = 0.01
     change(&configuration)
-    let device = Device(precision: precision, threads: threads)
+    let device = try Device(precision: precision, threads: threads)
     model = try LanguageModel(configuration, on: device, mesh: mesh, seed: seed)
     trainer = Trainer(
       model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: 1)

@@ -43,7 +43,9 @@ public struct LoadedModel {
       ], over: world)
     self.path = folder.path
     self.configuration = configuration
-    let device = Device(precision: precision ?? configuration.run.precision, threads: threads)
+    let device = try world.agreeing {
+      try Device(precision: precision ?? configuration.run.precision, threads: threads)
+    }
     let mesh = ProcessMesh(world, layout: layout)
     let model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 0)
     try world.agreeing {

@@ -70,7 +70,7 @@ public struct LayoutCheck: Sendable {
   private func trainer(
     on mesh: ProcessMesh, precision: Precision, dispatch: ExpertDispatch
   ) throws -> Trainer {
-    let device = Device(precision: precision, threads: 1)
+    let device = try Device(precision: precision, threads: 1)
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
       dispatch: dispatch)
