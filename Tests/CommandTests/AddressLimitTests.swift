@@ -36,4 +36,15 @@ import Testing
     }
     Issue.record("no limit was refused")
   }
+
+  @Test func `a model that needs more than half of the addresses is refused before it is made`()
+    throws
+  {
+    let workshop = try Workshop.shared()
+    let name = workshop.fresh("narrow")
+    expectRefusal(
+      try run(
+        workshop.training(name, ["model.router.expertWidth=200000"]), kilobytes: 3_000_000),
+      status: 64, says: ["parameters", "half of ulimit -v allows 1.5 GB", "smaller model.width"])
+  }
 }

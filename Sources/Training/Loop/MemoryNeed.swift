@@ -1,22 +1,23 @@
 // Whether a model can fit into this machine's memory, asked before any of it is taken.
 
-import Foundation
 import Kernels
 import Transformer
 
 /// A model that is larger than the machine.
 public struct MemoryError: Error, CustomStringConvertible {
   public let parameters: Double
-  /// Bytes that are needed at least, and those that the machine has, of all its ranks.
+  /// Bytes that all ranks of the machine need at least.
   public let needed: Double
+  /// Bytes that they may take, and what sets that: "the machine has".
   public let available: Double
+  public let source: String
   public let copies: Int
 
   public var description: String {
     func gigabytes(_ bytes: Double) -> String { "\(Figure.fixed(bytes / 1e9, 1)) GB" }
     let ranks = copies == 1 ? "" : " in \(copies) ranks"
     return "the model has \(Figure.count(parameters)) parameters and takes at least "
-      + "\(gigabytes(needed)) of memory\(ranks), the machine has \(gigabytes(available)); accepted: "
+      + "\(gigabytes(needed)) of memory\(ranks), \(source) \(gigabytes(available)); accepted: "
       + "smaller model.width, model.layers, model.vocabulary or model.router sizes"
   }
 }
@@ -39,17 +40,23 @@ extension ModelConfiguration {
       + Double(vocabulary) * width * (tiedEmbedding ? 1 : 2)
   }
 
-  /// Throws `MemoryError` if `copies` of the model, each with so many numbers a parameter, exceed the
-  /// machine's memory. Training keeps four: weight, gradient and two moments.
+  /// Throws `MemoryError` if `copies` of the model, each with so many numbers a parameter, exceed
+  /// `memory`. Training keeps four: weight, gradient and two moments.
   public func checkFits(
     numbersPerParameter: Int, precision: Precision, copies: Int = 1,
-    memory: UInt64 = ProcessInfo.processInfo.physicalMemory
+    memory: MachineMemory = .available
   ) throws {
     let parameters = approximateParameters
     let needed = parameters * Double(numbersPerParameter * precision.bytes * copies)
-    guard needed <= Double(memory) else {
+    // Activations reserve up to the other half of the addresses.
+    let addresses = Double(memory.addresses) / 2 * Double(copies)
+    let (available, source) =
+      addresses < Double(memory.bytes)
+      ? (addresses, "half of ulimit -v allows") : (Double(memory.bytes), memory.source)
+    guard needed <= available else {
       throw MemoryError(
-        parameters: parameters, needed: needed, available: Double(memory), copies: copies)
+        parameters: parameters, needed: needed, available: available, source: source,
+        copies: copies)
     }
   }
 }
