@@ -158,6 +158,11 @@ private final class PretrainingRun {
     }
     if let resumed {
       lines.append("resumed from \(resumed.path) at step \(resumed.step)")
+      if resumed.step >= configuration.training.steps {
+        lines.append(
+          "nothing is left to do: training.steps is \(configuration.training.steps); to go on, set "
+            + "it to more than \(resumed.step)")
+      }
     } else if options.isResuming {
       lines.append("no checkpoint in \(store.path) yet: starting anew")
     }

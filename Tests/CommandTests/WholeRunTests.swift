@@ -77,6 +77,21 @@ import Testing
         == workshop.bytes("exported/model.safetensors"))
   }
 
+  @Test func `a run that has made all its steps says so, and what would go on`() throws {
+    let workshop = try Workshop.shared()
+    for steps in [20, 12] {
+      let path = try workshop.copy(Workshop.run, as: "runs/done")
+      let before = try workshop.names(path).filter { $0.hasPrefix("step-") }
+      let resumed = try workshop.succeed(
+        workshop.training(
+          String(path.dropFirst("runs/".count)), ["training.steps=\(steps)"], resume: true))
+      #expect(
+        resumed.output.contains(
+          "nothing is left to do: training.steps is \(steps); to go on, set it to more than 20"))
+      #expect(try workshop.names(path).filter { $0.hasPrefix("step-") } == before)
+    }
+  }
+
   @Test func `text survives encoding and decoding`() throws {
     let workshop = try Workshop.shared()
     let text = "the quick brown fox — naïve"
