@@ -77,8 +77,11 @@ struct Resumption {
       parsing: folder.contents(CheckpointPart.state), source: CheckpointPart.state)
     // An imported model has seen no text yet: only the model itself must be the same.
     let isImported = json["corpus"]?.asString == ""
+    // 0 is the width that follows from the others; an imported model says it.
+    let isHeadAlike = configuration.model.resolvedHeadWidth == saved.model.resolvedHeadWidth
     let differences = configuration.differences(from: saved).filter { difference in
-      isImported
+      if difference.path == "model.headWidth" && isHeadAlike { return false }
+      return isImported
         ? difference.path.hasPrefix("model.") && !difference.path.hasPrefix("model.router.balance")
         : RunConfiguration.changesLearning(difference.path)
           && !free.contains { difference.path == $0 || difference.path.hasPrefix($0 + ".") }

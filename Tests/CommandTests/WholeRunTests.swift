@@ -77,6 +77,34 @@ import Testing
         == workshop.bytes("exported/model.safetensors"))
   }
 
+  @Test(arguments: Ranks.available)
+  func `a run goes on from an imported model, whatever text that has seen`(ranks: Ranks) throws {
+    let workshop = try Workshop.shared()
+    let name = workshop.fresh("imported")
+    try workshop.succeed(["import", "exported", "--name", name, "--runs", "runs"])
+    try workshop.write("\(name).txt", Array(workshop.bytes("corpus.txt").dropFirst(20_000)))
+    let other = ["data.corpus=\(name).txt", "training.batch=6", "run.seed=5", "training.steps=1"]
+    expectRefusal(
+      try workshop.run(
+        workshop.training(name, other + ["model.layers=1"], resume: true), on: ranks),
+      says: ["runs/\(name)/step-00000000", "model.layers is 1 here, 2 there"])
+    // Without a learning rate the weights stay those that were imported.
+    let resumed = try workshop.succeed(
+      workshop.training(name, other + ["optimizer.learningRate=0"], resume: true), on: ranks)
+    #expect(resumed.output.contains("resumed from runs/\(name)/step-00000000 at step 0"))
+    let again = workshop.fresh("exported")
+    try workshop.succeed(["export", "runs/\(name)/step-00000001", again])
+    #expect(
+      try workshop.bytes("\(again)/model.safetensors")
+        == workshop.bytes("exported/model.safetensors"))
+    // From now on it is a run like any other: its text may not change.
+    expectRefusal(
+      try workshop.run(
+        workshop.training(
+          name, Array(other.dropFirst()) + ["optimizer.learningRate=0"], resume: true), on: ranks),
+      says: ["runs/\(name)/step-00000001", "another corpus"])
+  }
+
   @Test func `a run that has made all its steps says so, and what would go on`() throws {
     let workshop = try Workshop.shared()
     for steps in [20, 12] {
