@@ -151,6 +151,11 @@ private final class PretrainingRun {
         + "\(configuration.model.vocabulary)",
       "products: \(productKernelName), \(rate) GFLOP/s measured",
     ]
+    if text.training.tokenFile.hasPrefix("\(configuration.run.tokenFolder)/") {
+      lines.append(
+        "tokens: kept in \(configuration.run.tokenFolder), since the corpus' folder cannot be "
+          + "written")
+    }
     if let warning = productKernelWarning { lines.append("warning: \(warning)") }
     for checkpoint in resumed?.passedOver ?? [] {
       guard case .failure(let error) = checkpoint.state else { continue }

@@ -71,6 +71,26 @@ import Testing
     expectRefusal(try workshop.run(arguments), says: [path, "damaged", "remove it"])
   }
 
+  @Test func `tokens of a corpus whose folder cannot be written go beside the runs`() throws {
+    let workshop = try Workshop.shared()
+    let folder = workshop.fresh("closed")
+    try workshop.write("\(folder)/c.txt", workshop.bytes("corpus.txt"))
+    // A file in its place keeps even root from making the folder.
+    try workshop.write("\(folder)/.tokens", "")
+    let settings = ["data.corpus=\(folder)/c.txt", "run.folder=\(folder)/runs", "training.steps=1"]
+    let run = try workshop.succeed(workshop.training("r", settings))
+    #expect(run.output.contains("tokens: kept in \(folder)/runs/.tokens"))
+    #expect(try workshop.names("\(folder)/runs") == [".tokens", "r"])
+    try workshop.succeed(["evaluate", "\(folder)/runs/r"])
+    let list = try workshop.succeed(["checkpoint", "list", "--folder", "\(folder)/runs"]).output
+    #expect(!list.contains(".tokens"))
+    try workshop.write("\(folder)/runs2/.tokens", "")
+    expectRefusal(
+      try workshop.run(
+        workshop.training("r", [settings[0], "run.folder=\(folder)/runs2"])),
+      says: ["\(folder)/.tokens", "\(folder)/runs2/.tokens", "cannot be written"])
+  }
+
   /// tokenizer.json of other kinds.
   static let tokenizers: [(name: String, json: String?, says: String)] = [
     ("missing", nil, "No such file"),

@@ -9,8 +9,12 @@ import Text
 
   /// The words in which a corpus is refused.
   private func refusal(_ path: String, cache: String? = nil) -> String {
+    errorDescription { try Corpus(path, tokenizer: tokenizer, cache: cache) }
+  }
+
+  private func errorDescription(_ body: () throws -> Corpus) -> String {
     do {
-      _ = try Corpus(path, tokenizer: tokenizer, cache: cache)
+      _ = try body()
       return "accepted"
     } catch {
       return String(describing: error)
@@ -77,6 +81,11 @@ import Text
     let words = refusal(path, cache: "\(file)/cache")
     #expect(words.contains("folder for tokens") && words.contains("\(file)/cache"), "\(words)")
     #expect(refusal(path, cache: "/proc/self/fdinfo").contains("cannot be"))
+    let both = errorDescription {
+      try Corpus(path, tokenizer: tokenizer, cache: "\(file)/cache", otherwise: "\(file)/other")
+    }
+    #expect(both.hasPrefix("\(file)/cache: the folder for tokens cannot be made: Not a directory"))
+    #expect(both.contains("; \(file)/other: the folder for tokens"))
   }
 
   @Test func `a damaged token file is refused`() throws {

@@ -90,6 +90,26 @@ import Text
     #expect(try files().keys.allSatisfy { $0.hasSuffix(".tokens") })
   }
 
+  @Test func `tokens go elsewhere where the first folder cannot be written`() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write("book.txt", "one two three four five six seven")
+    // A file in the folder's place keeps even root from writing.
+    let closed = try folder.write("closed", "x")
+    let other = "\(folder.path)/runs/deep/.tokens"
+    let first = try Corpus(path, tokenizer: tokenizer, cache: closed, otherwise: other)
+    #expect(first.whole.tokenFile.hasPrefix("\(other)/book-"))
+    let again = try Corpus(path, tokenizer: tokenizer, cache: closed, otherwise: other)
+    #expect(tokens(again.whole) == tokens(first.whole))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: other).count == 1)
+    // What is there already is taken, and made where it should be as soon as that can be written.
+    let beside = "\(folder.path)/.tokens"
+    #expect(
+      try Corpus(path, tokenizer: tokenizer, otherwise: other).whole.tokenFile.hasPrefix(other))
+    try FileManager.default.removeItem(atPath: other)
+    #expect(
+      try Corpus(path, tokenizer: tokenizer, otherwise: other).whole.tokenFile.hasPrefix(beside))
+  }
+
   @Test func `many threads that open a new corpus get the same one`() async throws {
     let folder = try TemporaryFolder()
     var draws = Draws(8)

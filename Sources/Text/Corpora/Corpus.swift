@@ -15,11 +15,13 @@ public struct Corpus: Sendable {
 
   /// Opens a corpus: a UTF-8 text file, a JSONL file, or a folder of them (`CorpusSource`).
   ///
-  /// Every file is read and checked; if no file with these tokens is in `cache`, it is made there.
-  /// Several processes may do so at once: one works, the others wait. Without `cache` it is the
-  /// folder `.tokens` beside the corpus.
+  /// Every file is read and checked; if no file with these tokens is in `cache`, it is made there,
+  /// or in `otherwise` where `cache` cannot be written. Several processes may do so at once: one
+  /// works, the others wait. Without `cache` it is the folder `.tokens` beside the corpus.
   /// Throws `TextError`: missing, empty, binary, no UTF-8, bad JSONL; unwritable cache; full disk.
-  public init(_ path: String, tokenizer: Tokenizer, cache: String? = nil) throws {
+  public init(
+    _ path: String, tokenizer: Tokenizer, cache: String? = nil, otherwise: String? = nil
+  ) throws {
     self.path = path
     endOfText = tokenizer.endOfText
     let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
@@ -30,9 +32,10 @@ public struct Corpus: Sendable {
     fingerprint.update(survey.fingerprint)
     fingerprint.update(tokenizer.fingerprint)
     self.fingerprint = fingerprint.text
-    let folder = cache ?? Self.parent(trimmed) + "/.tokens"
+    let beside = cache ?? Self.parent(trimmed) + "/.tokens"
     file = try Self.open(
-      "\(folder)/\(Self.name(trimmed))-\(self.fingerprint).tokens", in: folder
+      "\(Self.name(trimmed))-\(self.fingerprint).tokens",
+      in: [beside] + (otherwise.map { [$0] } ?? [])
     ) { target in
       let division = TextDivision(characters: survey.characters)
       var writing = try TokenFileWriting(target, tokenizer: tokenizer, division: division)
@@ -65,28 +68,58 @@ public struct Corpus: Sendable {
       counts: counts[stretches].reduce(StretchCounts(), +), endOfText: endOfText)
   }
 
-  /// The token file at `path`, made by `make` if it is not there.
+  /// The token file of this name in the first of `folders` that has it; if none has, made by `make`
+  /// in the first that can be written.
   private static func open(
-    _ path: String, in folder: String, make: (String) throws -> Void
+    _ name: String, in folders: [String], make: (String) throws -> Void
   ) throws -> TokenFile {
-    if access(path, F_OK) == 0 { return try TokenFile(path) }
-    guard mkdir(folder, 0o755) == 0 || errno == EEXIST else {
+    let paths = folders.map { "\($0)/\(name)" }
+    if let path = paths.first(where: { access($0, F_OK) == 0 }) { return try TokenFile(path) }
+    var refusals: [TextError] = []
+    for (folder, path) in zip(folders, paths) {
+      let lock: Int32
+      do {
+        lock = try Self.lock(path, in: folder)
+      } catch let error as TextError {
+        refusals.append(error)
+        continue
+      }
+      defer { close(lock) }
+      defer { unlink("\(path).lock") }
+      if access(path, F_OK) != 0 { try make(path) }
+      return try TokenFile(path)
+    }
+    throw TextError(
+      refusals[0].place,
+      ([refusals[0].problem] + refusals.dropFirst().map(\.description)).joined(separator: "; "))
+  }
+
+  /// Waits until no other process makes the file at `path`. The lock goes with the process, however
+  /// it ends, or when it is closed. Throws where `folder` cannot be written.
+  private static func lock(_ path: String, in folder: String) throws -> Int32 {
+    guard makeFolder(folder) else {
       throw TextError(folder, "the folder for tokens cannot be made: \(systemError())")
     }
-    // The lock goes with the process, however it ends.
     let lock = Glibc.open("\(path).lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard lock >= 0 else {
       throw TextError(folder, "the folder for tokens cannot be written: \(systemError())")
     }
-    defer { close(lock) }
     while flock(lock, LOCK_EX) != 0 {
       guard errno == EINTR else {
-        throw TextError("\(path).lock", "cannot be locked: \(systemError())")
+        let code = errno
+        close(lock)
+        throw TextError("\(path).lock", "cannot be locked: \(systemError(code))")
       }
     }
-    defer { unlink("\(path).lock") }
-    if access(path, F_OK) != 0 { try make(path) }
-    return try TokenFile(path)
+    return lock
+  }
+
+  /// Makes a folder and those above it that are missing; false, with `errno`, where that fails.
+  private static func makeFolder(_ path: String) -> Bool {
+    if mkdir(path, 0o755) == 0 || errno == EEXIST { return true }
+    let above = parent(path)
+    guard errno == ENOENT, above != path, above != ".", makeFolder(above) else { return false }
+    return mkdir(path, 0o755) == 0 || errno == EEXIST
   }
 
   private static func name(_ path: String) -> String {

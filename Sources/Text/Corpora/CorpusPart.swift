@@ -24,6 +24,9 @@ public struct CorpusPart: Sendable {
   /// Bytes of the text.
   public var bytes: Int { counts.bytes }
 
+  /// Where the tokens are kept.
+  public var tokenFile: String { file.path }
+
   /// Stands for the corpus, the tokenizer, and which part it is.
   public var fingerprint: String { "\(file.header.fingerprint)-\(first)-\(count)" }
 

@@ -50,6 +50,9 @@ public struct RunSettings: ConfigurationSection {
 
   public init() {}
 
+  /// Where tokens are kept when the folder of the corpus cannot be written.
+  public var tokenFolder: String { "\(folder)/.tokens" }
+
   public static let meanings: [String: String] = [
     "name": "folder of the run within run.folder; empty takes the configuration file's name",
     "seed": "every random number derives from it",

@@ -22,7 +22,8 @@ public struct TextData: Sendable {
     let data = configuration.data
     (tokenizer, training, evaluation, sampler, windows) = try world.agreeing {
       let tokenizer = try Tokenizer(contentsOf: data.tokenizer)
-      let corpus = try Corpus(data.corpus, tokenizer: tokenizer)
+      let corpus = try Corpus(
+        data.corpus, tokenizer: tokenizer, otherwise: configuration.run.tokenFolder)
       let part = configuration.evaluation.part.heldOut
       let training = corpus.training(holdingOut: part)
       let evaluation = corpus.evaluation(part)
@@ -108,7 +109,8 @@ public struct EvaluationText: Sendable {
           + "imported from a folder with tokenizer.json")
     }
     let corpus = try Corpus(
-      corpus ?? loaded.configuration.data.corpus, tokenizer: tokenizer)
+      corpus ?? loaded.configuration.data.corpus, tokenizer: tokenizer,
+      otherwise: loaded.configuration.run.tokenFolder)
     try self.init(
       corpus.evaluation(part.heldOut), tokenizer: tokenizer,
       length: loaded.configuration.data.sequenceLength, limit: 0)
