@@ -91,6 +91,31 @@ import Testing
       says: ["\(folder)/.tokens", "\(folder)/runs2/.tokens", "cannot be written"])
   }
 
+  @Test(arguments: [
+    ("words-300.json", [], "300"), ("words.json", ["model.vocabulary=310"], "310"),
+    ("of two words.json", [], "4096"),
+  ])
+  func `a missing tokenizer is made by the command that the refusal gives`(
+    name: String, settings: [String], vocabulary: String
+  ) throws {
+    let workshop = try Workshop.shared()
+    let folder = workshop.fresh("tokenizer")
+    try workshop.write("\(folder)/.keep", "")
+    let path = "\(folder)/\(name)"
+    let training = workshop.training(
+      folder, ["data.tokenizer=\(path)", "training.steps=1"] + settings)
+    let refused = try workshop.run(training)
+    expectRefusal(
+      refused,
+      says: [path, "No such file", "apus tokenizer train corpus.txt --vocabulary \(vocabulary)"])
+    let command = try #require(
+      refused.errors.split(separator: "\n").first?.components(separatedBy: "to make it: apus ").last
+    )
+    let made = try workshop.start(["bash", "-c", "\"$0\" \(command)", Program.apus]).wait()
+    #expect(made.status == 0, "\(command): \(made.errors)")
+    try workshop.succeed(training)
+  }
+
   /// tokenizer.json of other kinds.
   static let tokenizers: [(name: String, json: String?, says: String)] = [
     ("missing", nil, "No such file"),

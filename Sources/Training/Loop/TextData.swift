@@ -21,7 +21,7 @@ public struct TextData: Sendable {
   public init(_ configuration: RunConfiguration, over world: Communicator) throws {
     let data = configuration.data
     (tokenizer, training, evaluation, sampler, windows) = try world.agreeing {
-      let tokenizer = try Tokenizer(contentsOf: data.tokenizer)
+      let tokenizer = try configuration.readTokenizer()
       let corpus = try Corpus(
         data.corpus, tokenizer: tokenizer, otherwise: configuration.run.tokenFolder)
       let part = configuration.evaluation.part.heldOut
