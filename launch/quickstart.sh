@@ -13,11 +13,17 @@ launch/corpus.sh kjv
 [ -f corpora/kjv-2048.json ] ||
   "$apus" tokenizer train corpora/kjv.txt --vocabulary 2048 --output corpora/kjv-2048.json
 
-run=checkpoints/quickstart
-[ ! -d "$run" ] || say "replacing the run of last time in $run"
-rm -rf "$run"
+# A run of last time is kept: this one gets the first name without checkpoints.
+name=quickstart
+number=1
+while compgen -G "checkpoints/$name/step-*" > /dev/null; do
+  number=$((number + 1))
+  name=quickstart-$number
+done
+run=checkpoints/$name
+[ "$number" -eq 1 ] || say "what was trained before stays in checkpoints; this run goes to $run"
 say "training on 2 ranks; Ctrl-C saves and stops"
-launch/local.sh 2 "$apus" pretrain configs/quickstart.yaml
+launch/local.sh 2 "$apus" pretrain configs/quickstart.yaml --set run.name="$name"
 
 say "what the model writes:"
 for prompt in "In the beginning" "And it came to pass" "Blessed are"; do
