@@ -55,6 +55,26 @@ install_packages() {
     fail "apt-get could not install ${missing[*]}. Without network install them by hand, then run this again."
 }
 
+# require_python PACKAGE …: sets python to one that has these packages: PYTHON of the environment, or
+# one of the project's own in .build/python, made and filled here.
+require_python() {
+  local package own=$apus_root/.build/python missing=()
+  python=${PYTHON:-$own/bin/python}
+  if [ -z "${PYTHON:-}" ] && [ ! -x "$python" ]; then
+    say "making a Python environment in $own"
+    python3 -m venv "$own" >&2 ||
+      fail "python3 cannot make an environment; on Debian: apt-get install python3-venv"
+  fi
+  for package in "$@"; do
+    "$python" -c "import $package" 2> /dev/null || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON lacks ${missing[*]}"
+  say "installing ${missing[*]}"
+  "$python" -m pip install --quiet --disable-pip-version-check "${missing[@]}" >&2 ||
+    fail "pip could not install ${missing[*]}: without network let PYTHON name a Python that has them"
+}
+
 # Physical cores that this process may use: what mpirun counts as slots.
 core_count() {
   local cores
