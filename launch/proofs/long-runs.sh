@@ -17,9 +17,7 @@ train() { # RANKS NAME SETTING …
 train 1 one-rank
 spread=()
 for index in 1 2 3 4 5; do
-  # A float32's last bit is 6e-8 of it: another deviation of the first weights by so much, or twice …
-  train 1 "last-bit-$index" \
-    --set model.initialDeviation="$(awk -v n="$index" 'BEGIN { printf "%.17g", 0.02 * (1 + n * 6e-8) }')"
+  train 1 "last-bit-$index" --set model.initialDeviation="$(last_bit "$index")"
   spread+=(--spread "$folder/last-bit-$index")
 done
 runs=("$folder/one-rank")

@@ -47,6 +47,10 @@ losses() {
     "$folder/$1/metrics.jsonl"
 }
 
+# last_bit INDEX: the model.initialDeviation of a run whose initial weights differ in the last bit, which
+# of a float32 is 6e-8 of it.
+last_bit() { awk -v n="$1" 'BEGIN { printf "%.17g", 0.02 * (1 + n * 6e-8) }'; }
+
 # Steps that a run has written down.
 steps_done() { { losses "$1" 2> /dev/null || true; } | tail -n 1 | cut -d " " -f 1; }
 
