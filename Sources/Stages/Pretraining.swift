@@ -87,7 +87,7 @@ private final class PretrainingRun {
       try model.validate()
       try model.validate(layout)
       try model.checkFits(
-        numbersPerParameter: 4, precision: configuration.run.precision,
+        held: 2, dealt: 2, precision: configuration.run.precision, layout: layout,
         copies: options.ranksOnThisMachine)
       return model.vocabulary
     }

@@ -49,7 +49,7 @@ struct BenchmarkCommand: ParsableCommand {
       try configuration.model.validate(layout)
       try configuration.validate(layout)
       try configuration.model.checkFits(
-        numbersPerParameter: 4, precision: configuration.run.precision,
+        held: 2, dealt: 2, precision: configuration.run.precision, layout: layout,
         copies: RankOptions.onThisMachine(inProcess: ranks.ranksInProcess))
       return (configuration, layout)
     }
@@ -95,6 +95,10 @@ struct BenchmarkCommand: ParsableCommand {
     let median = times.sorted()[times.count / 2]
     let operations = configuration.model.trainingOperations(sequences: sequences, length: length)
     let memory = world.maximum([Double(ResidentMemory.peak)])[0]
+    // Weights, gradients and moments of the rank that holds most.
+    let elements = model.parameters.groups.reduce(0) { $0 + $1.values.count + $1.gradients.count }
+    let state = world.maximum(
+      (elements + 2 * model.parameters.ownCount) * configuration.run.precision.bytes)
     guard world.rank == 0 else { return }
     let rate = operations / median
     let report = JSONObject([
@@ -102,6 +106,7 @@ struct BenchmarkCommand: ParsableCommand {
       ("gflops", .number(rate / 1e9)), ("product_gflops", .number(peak.operationsPerSecond / 1e9)),
       ("share_of_peak", .number(rate / peak.operationsPerSecond)),
       ("milliseconds", .number(median * 1e3)), ("peak_megabytes", .number(memory / 1e6)),
+      ("state_megabytes", .number(Double(state) / 1e6)),
       ("ranks", .integer(Int64(world.size))), ("threads", .integer(Int64(threads))),
       ("kernel", .string(productKernelName)), ("loss", .number(last!.loss)),
     ])

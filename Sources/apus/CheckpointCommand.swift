@@ -5,8 +5,8 @@ import Training
 
 struct CheckpointCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "checkpoint", abstract: "List, show and verify checkpoints.",
-    subcommands: [List.self, Show.self, Verify.self])
+    commandName: "checkpoint", abstract: "List, show, verify and copy checkpoints.",
+    subcommands: [List.self, Show.self, Verify.self, CheckpointCopyCommand.self])
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(

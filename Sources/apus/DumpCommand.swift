@@ -45,7 +45,7 @@ struct DumpCommand: ParsableCommand {
       try sizes.validate(split)
       // Weights and gradients.
       try sizes.checkFits(
-        numbersPerParameter: 2, precision: precision,
+        held: 2, dealt: 0, precision: precision, layout: split,
         copies: RankOptions.onThisMachine(inProcess: ranks.ranksInProcess))
       return (folder, batch, split)
     }

@@ -38,7 +38,7 @@ struct ImportCommand: ParsableCommand {
       throw FileError(old.path, "is there already; choose another --name")
     }
     // Weights and moments.
-    try source.configuration.model.checkFits(numbersPerParameter: 3, precision: precision)
+    try source.configuration.model.checkFits(held: 1, dealt: 2, precision: precision)
     let device = try Device(
       precision: precision, threads: ProcessInfo.processInfo.activeProcessorCount)
     let mesh = ProcessMesh.single()

@@ -76,7 +76,7 @@ struct RankFaultTests {
     Refusal(
       "fewer sequences than ranks",
       ["pretrain", "tiny.yaml", "--set", "run.name=never", "--set", "training.batch=1"],
-      says: ["training.batch is 1", "2 or more", "2 ranks"], status: 64),
+      says: ["training.batch is 1", "2 or more", "2 data ranks"], status: 64),
     Refusal(
       "a missing corpus",
       ["pretrain", "tiny.yaml", "--set", "run.name=never", "--set", "data.corpus=none.txt"],

@@ -26,7 +26,7 @@ struct MixedParameters {
     for (name, shape, placement) in Self.declarations {
       _ = parameters.declare(name, shape, .normal(deviation: 1), placement: placement)
     }
-    parameters.allocate(on: Device(precision: precision, threads: 1), mesh: mesh, seed: seed)
+    parameters.allocate(on: try! Device(precision: precision, threads: 1), mesh: mesh, seed: seed)
   }
 
   /// The layouts of so many ranks whose tensor ranks can share two heads.

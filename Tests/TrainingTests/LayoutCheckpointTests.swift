@@ -140,7 +140,7 @@ import Training
         _ = set.declare(declared.name, declared.shape, .constant(0))
       }
       _ = set.declare(name, shape, .constant(0))
-      set.allocate(on: Device(precision: .float32, threads: 1), mesh: .single(), seed: 1)
+      set.allocate(on: try! Device(precision: .float32, threads: 1), mesh: .single(), seed: 1)
       let source = try CheckpointFolder(path: path).tensors("model")
       return errorText { try set.load(source) }
     }

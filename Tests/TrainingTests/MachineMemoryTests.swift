@@ -76,7 +76,7 @@ import Transformer
     func refusal(_ memory: MachineMemory, copies: Int = 1) -> String {
       errorText {
         try model.checkFits(
-          numbersPerParameter: 4, precision: .float32, copies: copies, memory: memory)
+          held: 2, dealt: 2, precision: .float32, copies: copies, memory: memory)
       }
     }
     #expect(refusal(try memory([:])) == "")

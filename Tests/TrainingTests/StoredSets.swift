@@ -27,7 +27,7 @@ struct StoredSet {
     for (name, shape, placement) in Self.declarations {
       _ = parameters.declare(name, shape, .normal(deviation: 1), placement: placement)
     }
-    parameters.allocate(on: Device(precision: precision, threads: 1), mesh: mesh, seed: seed)
+    parameters.allocate(on: try! Device(precision: precision, threads: 1), mesh: mesh, seed: seed)
     optimizer = Optimizer(parameters)
   }
 

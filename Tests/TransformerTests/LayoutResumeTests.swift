@@ -38,7 +38,7 @@ import Transformer
     return try InProcessRanks.run(ranks) { world in
       let configuration = Self.variant.configuration
       let mesh = ProcessMesh(world, layout: try Layout(text, ranks: ranks))
-      let device = Device(precision: .float64, threads: 1)
+      let device = try Device(precision: .float64, threads: 1)
       let model = try LanguageModel(configuration.model, on: device, mesh: mesh, seed: 1)
       let trainer = Trainer(
         model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: 1)

@@ -120,7 +120,7 @@ struct LayoutVariant: CustomTestStringConvertible, Sendable {
       try InProcessRanks.run(ranks) { world in
         let mesh = ProcessMesh(world, layout: try Layout(text, ranks: ranks))
         let model = try LanguageModel(
-          configuration.model, on: Device(precision: .float64, threads: 1), mesh: mesh, seed: 1)
+          configuration.model, on: try Device(precision: .float64, threads: 1), mesh: mesh, seed: 1)
         let trainer = Trainer(
           model, mesh: mesh, device: try Device(precision: .float64, threads: 1),
           optimizer: Optimizer(model.parameters), clip: 0)
@@ -140,7 +140,7 @@ struct LayoutVariant: CustomTestStringConvertible, Sendable {
   func `a layout changes no sampled token`(layout: (text: String, ranks: Int)) throws {
     @Sendable func continuations(_ mesh: ProcessMesh) throws -> [Continuation] {
       let model = try LanguageModel(
-        LayoutVariant("plain").configuration.model, on: Device(precision: .float64, threads: 1),
+        LayoutVariant("plain").configuration.model, on: try Device(precision: .float64, threads: 1),
         mesh: mesh, seed: 4)
       var options = SamplingOptions()
       options.maximumNewTokens = 12

@@ -1,6 +1,7 @@
 // Whether a model can fit into this machine's memory, asked before any of it is taken.
 
 import Kernels
+import Parallel
 import Transformer
 
 /// A model that is larger than the machine.
@@ -18,36 +19,49 @@ public struct MemoryError: Error, CustomStringConvertible {
     let ranks = copies == 1 ? "" : " in \(copies) ranks"
     return "the model has \(Figure.count(parameters)) parameters and takes at least "
       + "\(gigabytes(needed)) of memory\(ranks), \(source) \(gigabytes(available)); accepted: "
-      + "smaller model.width, model.layers, model.vocabulary or model.router sizes"
+      + "smaller model.width, model.layers, model.vocabulary or model.router sizes, or more ranks that "
+      + "split the model"
   }
 }
 
 extension ModelConfiguration {
-  /// What the weights are made of; norms, biases and other small ones are left out.
+  /// What the weights are made of, routed experts apart; norms, biases and other small ones are left
+  /// out.
   ///
   /// In floating point, since sizes that somebody mistyped overflow integers.
-  var approximateParameters: Double {
+  var approximateParameters: (whole: Double, experts: Double) {
     let width = Double(width)
     let heads = Double(heads) * 2 + Double(keyValueHeads) * 2
     let attention = width * Double(resolvedHeadWidth) * heads
     let expert = 3 * width * Double(router.expertWidth)
-    let mixture =
-      Double(router.experts) * width + expert
-      * (Double(router.experts) + Double(router.sharedExperts))
     let dense = Double(denseLayers.count)
-    return Double(layers) * attention + (Double(layers) - dense) * mixture
-      + dense * 3 * width * Double(denseWidth)
+    let mixtures = Double(layers) - dense
+    let whole =
+      Double(layers) * attention + dense * 3 * width * Double(denseWidth)
+      + mixtures * (Double(router.experts) * width + expert * Double(router.sharedExperts))
       + Double(vocabulary) * width * (tiedEmbedding ? 1 : 2)
+    return (whole, mixtures * expert * Double(router.experts))
   }
 
-  /// Throws `MemoryError` if `copies` of the model, each with so many numbers a parameter, exceed
-  /// `memory`. Training keeps four: weight, gradient and two moments.
+  /// Throws `MemoryError` if the part of the model that one rank of `layout` holds, times the `copies`
+  /// that share this machine, exceeds `memory`.
+  ///
+  /// `held` numbers a parameter are held by every rank that holds its slice (weights, gradients),
+  /// `dealt` are dealt among those (moments).
   public func checkFits(
-    numbersPerParameter: Int, precision: Precision, copies: Int = 1,
+    held: Int, dealt: Int, precision: Precision, layout: Layout = .single, copies: Int = 1,
     memory: MachineMemory = .available
   ) throws {
     let parameters = approximateParameters
-    let needed = parameters * Double(numbersPerParameter * precision.bytes * copies)
+    func numbers(_ count: Double, split: Int, replicas: Int) -> Double {
+      count / Double(split) * (Double(held) + Double(dealt) / Double(replicas))
+    }
+    let own =
+      numbers(parameters.whole, split: layout.tensor, replicas: layout.data)
+      + numbers(
+        parameters.experts, split: layout.expert * layout.expertTensor,
+        replicas: layout.expertData)
+    let needed = own * Double(precision.bytes * copies)
     // Activations reserve up to the other half of the addresses.
     let addresses = Double(memory.addresses) / 2 * Double(copies)
     let (available, source) =
@@ -55,8 +69,8 @@ extension ModelConfiguration {
       ? (addresses, "half of ulimit -v allows") : (Double(memory.bytes), memory.source)
     guard needed <= available else {
       throw MemoryError(
-        parameters: parameters, needed: needed, available: available, source: source,
-        copies: copies)
+        parameters: parameters.whole + parameters.experts, needed: needed, available: available,
+        source: source, copies: copies)
     }
   }
 }

@@ -91,7 +91,7 @@ public final class Trainer {
   }
 
   /// Gradients that `sum` adds over ranks, with losses and norm of the whole batch.
-  private func summed(
+  package func summed(
     _ microBatches: [MicroBatch], by sum: (ParameterSet) -> Void
   ) -> StepResult {
     var clock = PhaseClock()

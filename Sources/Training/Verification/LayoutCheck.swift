@@ -64,7 +64,8 @@ public struct LayoutCheck: Sendable {
 
   /// One rank's numbers.
   public func reference(_ precision: Precision) throws -> LayoutMeasure {
-    measure(try trainer(on: .single(), precision: precision, dispatch: .exchange))
+    let trainer = try trainer(on: .single(), precision: precision, dispatch: .exchange)
+    return measure(trainer, gradients: trainer.gradients)
   }
 
   private func trainer(
@@ -79,14 +80,17 @@ public struct LayoutCheck: Sendable {
       model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: 0)
   }
 
-  /// This rank's part of the numbers under the trainer's layout.
-  package func measure(_ trainer: Trainer) -> LayoutMeasure {
+  /// This rank's part of the numbers under the trainer's layout, where `gradients` computes those of
+  /// a batch.
+  private func measure(
+    _ trainer: Trainer, gradients: ([MicroBatch]) -> StepResult
+  ) -> LayoutMeasure {
     let parameters = trainer.model.parameters.parameters
     let batches = RandomBatches(configuration, seed: UInt64(configuration.run.seed))
     let initial = parameters.map(\.value.elements)
     var first: (terms: [Double], gradients: [[Double]])?
     for step in 0..<Self.steps {
-      let result = trainer.gradients(batches.microBatches(step: step, over: trainer.data))
+      let result = gradients(batches.microBatches(step: step, over: trainer.data))
       if first == nil {
         first = (
           [result.loss, result.balance, result.z, result.gradientNorm],
@@ -111,14 +115,16 @@ public struct LayoutCheck: Sendable {
   ) throws -> LayoutFinding {
     let trainer = try trainer(
       on: ProcessMesh(world, layout: layout), precision: precision, dispatch: dispatch)
-    return compare(trainer, with: reference, dispatch: dispatch)
+    return compare(
+      trainer, with: reference, dispatch: dispatch, gradients: trainer.gradients)
   }
 
   package func compare(
-    _ trainer: Trainer, with reference: LayoutMeasure, dispatch: ExpertDispatch
+    _ trainer: Trainer, with reference: LayoutMeasure, dispatch: ExpertDispatch,
+    gradients: ([MicroBatch]) -> StepResult
   ) -> LayoutFinding {
     let parameters = trainer.model.parameters.parameters
-    let own = measure(trainer)
+    let own = measure(trainer, gradients: gradients)
     // The largest differences on this rank's slices: of first values, gradients, trained values.
     var differences: [Double] = []
     for (index, parameter) in parameters.enumerated() {
