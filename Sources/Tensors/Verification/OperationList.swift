@@ -134,6 +134,25 @@ extension OperationCase {
         sum(logSumExp(logits), tokenLogProbabilities(logits, labels: [1, 2, 3, 4])))
     },
     OperationCase("scaled sum", [[4, 3]]) { scaledSum($0[0], factor: -0.25) },
+    OperationCase("scalar computed elsewhere", [[4, 1], [2, 2]]) { operands in
+      let (a, b) = (operands[0].value.elements, operands[1].value.elements)
+      let products = zip(a, b).map { $0 * $1 }
+      return scalar(
+        zip(products, a).reduce(0) { $0 + $1.0 * $1.1 },
+        from: [(operands[0], products.map { 2 * $0 }), (operands[1], a.map { $0 * $0 })])
+    },
+    OperationCase("relative entropy", [[3, 19]]) {
+      let device = $0[0].tape.device
+      return relativeEntropy(
+        of: $0[0], to: device.tensor([3, 19], (0..<57).map { Double($0 * $0 % 7) / 3 }))
+    },
+    OperationCase("entropy", [[4, 5]]) { entropy(of: $0[0]) },
+    OperationCase("relative entropy, logits used twice", [[4, 5], [9, 5]]) {
+      let logits = linear($0[0], $0[1])
+      return sum(
+        tokenLogProbabilities(logits, labels: [8, -100, 0, 3]),
+        relativeEntropy(of: logits, to: logits.tape.device.tensor([4, 9], filledWith: 0.5)))
+    },
     OperationCase("weighted total", [[4, 3]]) {
       weightedTotal(
         $0[0], weights: $0[0].tape.device.tensor([4, 3], (0..<12).map { Double($0) - 4 }))
