@@ -32,10 +32,11 @@ let package = Package(
       ]),
     .target(
       name: "Stages", dependencies: ["Training", "Transformer", "Parallel", "Tensors", "Text"]),
+    .target(name: "Tasks", dependencies: ["Kernels"]),
     .executableTarget(
       name: "apus",
       dependencies: [
-        "Stages", "Training", "Transformer", "Parallel", "Tensors", "Kernels", "Text",
+        "Stages", "Tasks", "Training", "Transformer", "Parallel", "Tensors", "Kernels", "Text",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
@@ -44,6 +45,7 @@ let package = Package(
       name: "TransformerTests", dependencies: ["Transformer", "Training", "Parallel", "Tensors"]),
     .testTarget(name: "TextTests", dependencies: ["Text"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training", "Stages", "Text", "Parallel"]),
+    .testTarget(name: "TasksTests", dependencies: ["Tasks", "Kernels"]),
     .testTarget(name: "CommandTests", dependencies: ["Training"]),
   ],
   swiftLanguageModes: [.v6]
