@@ -1,10 +1,5 @@
 // What a communicator's collectives cost: calls, bytes, seconds.
 
-/// The collectives that are counted apart.
-public enum Collective: String, CaseIterable, Sendable, Codable {
-  case barrier, sum, maximum, reduceScatter, allGather, exchange, broadcast, values
-}
-
 /// Calls of one collective on one communicator, as this rank saw them.
 public struct CollectiveCount: Sendable, Equatable, Codable {
   public var calls = 0
@@ -30,8 +25,8 @@ public struct CollectiveAccounting: Sendable, Equatable {
   public init() {}
 
   public subscript(_ collective: Collective) -> CollectiveCount {
-    get { counts[collective.index] }
-    set { counts[collective.index] = newValue }
+    get { counts[Int(collective.rawValue)] }
+    set { counts[Int(collective.rawValue)] = newValue }
   }
 
   public var total: CollectiveCount { counts.reduce(CollectiveCount(), +) }
@@ -43,8 +38,4 @@ public struct CollectiveAccounting: Sendable, Equatable {
     }
     return difference
   }
-}
-
-extension Collective {
-  fileprivate var index: Int { Self.allCases.firstIndex(of: self)! }
 }

@@ -20,16 +20,20 @@ extension Communicator {
   /// Replaces `array` by its sum over ranks, everywhere the same bits. Its own dual.
   ///
   /// Slices are exchanged, added in rank order, and gathered: 2(n − 1)/n of the array is sent.
-  public func sum(_ array: Matrix, bucketBytes: Int = bucketBytes, team: ThreadTeam? = nil) {
+  public func sum(
+    _ array: Matrix, bucketBytes: Int = bucketBytes, team: ThreadTeam? = nil,
+    file: StaticString = #fileID, line: UInt32 = #line
+  ) {
     requireContiguous(array)
+    let site = CallSite(file: file, line: line)
     let bytes = array.count * array.precision.bytes
     guard bytes * size > Self.smallBytes else {
-      meet(.sum, bytes: bytes * (size - 1)) { sumSmall(array) }
+      meet(.sum, bytes: bytes * (size - 1), on: terms(array), at: site) { sumSmall(array) }
       return
     }
     let slices = (0..<size).map { share(of: array.count, part: $0, of: size) }
     let mine = slices[rank].count * array.precision.bytes
-    meet(.sum, bytes: bytes - mine + mine * (size - 1)) {
+    meet(.sum, bytes: bytes - mine + mine * (size - 1), on: terms(array), at: site) {
       reduce(
         array, slices: slices, into: part(array, slices[rank]), bucketBytes: bucketBytes, team: team
       )
@@ -42,11 +46,14 @@ extension Communicator {
   /// The dual of `allGather`. `own` may be the own rows of `whole`; `whole` keeps the rest.
   public func reduceScatter(
     _ whole: Matrix, counts: [Int], into own: Matrix, bucketBytes: Int = bucketBytes,
-    team: ThreadTeam? = nil
+    team: ThreadTeam? = nil, file: StaticString = #fileID, line: UInt32 = #line
   ) {
     let slices = elementSlices(of: whole, counts: counts, own: own)
     if size == 1 { copy(part(whole, slices[0]), to: own) }
-    meet(.reduceScatter, bytes: (whole.count - own.count) * whole.precision.bytes) {
+    meet(
+      .reduceScatter, bytes: (whole.count - own.count) * whole.precision.bytes,
+      on: terms(whole, cut: counts), at: CallSite(file: file, line: line)
+    ) {
       reduce(whole, slices: slices, into: own, bucketBytes: bucketBytes, team: team)
     }
   }
@@ -54,10 +61,16 @@ extension Communicator {
   /// Gives every rank all rows: `counts[r]` of them come from rank r.
   ///
   /// The dual of `reduceScatter`. `own` may be the own rows of `whole`.
-  public func allGather(_ own: Matrix, into whole: Matrix, counts: [Int]) {
+  public func allGather(
+    _ own: Matrix, into whole: Matrix, counts: [Int], file: StaticString = #fileID,
+    line: UInt32 = #line
+  ) {
     let slices = elementSlices(of: whole, counts: counts, own: own)
     copy(own, to: part(whole, slices[rank]))
-    meet(.allGather, bytes: own.count * (size - 1) * own.precision.bytes) {
+    meet(
+      .allGather, bytes: own.count * (size - 1) * own.precision.bytes,
+      on: terms(whole, cut: counts), at: CallSite(file: file, line: line)
+    ) {
       gather(whole, slices: slices)
     }
   }
@@ -66,7 +79,8 @@ extension Communicator {
   ///
   /// The dual is the same with the two sides exchanged.
   public func exchange(
-    _ send: Matrix, counts sendCounts: [Int], into receive: Matrix, counts receiveCounts: [Int]
+    _ send: Matrix, counts sendCounts: [Int], into receive: Matrix, counts receiveCounts: [Int],
+    file: StaticString = #fileID, line: UInt32 = #line
   ) {
     require(
       send.columns == receive.columns && send.precision == receive.precision,
@@ -79,14 +93,20 @@ extension Communicator {
     let rowBytes = send.columns * send.precision.bytes
     exchange(
       UnsafeRawPointer(send.base), counts: sendCounts.map { $0 * rowBytes },
-      into: receive.base, counts: receiveCounts.map { $0 * rowBytes })
+      into: receive.base, counts: receiveCounts.map { $0 * rowBytes },
+      at: CallSite(file: file, line: line))
   }
 
   /// Gives every rank the array that rank `root` holds. The dual is a sum that `root` keeps.
-  public func broadcast(_ array: Matrix, from root: Int = 0) {
+  public func broadcast(
+    _ array: Matrix, from root: Int = 0, file: StaticString = #fileID, line: UInt32 = #line
+  ) {
     requireContiguous(array)
     let bytes = array.count * array.precision.bytes
-    meet(.broadcast, bytes: rank == root ? bytes * (size - 1) : 0) {
+    meet(
+      .broadcast, bytes: rank == root ? bytes * (size - 1) : 0, on: terms(array, cut: [root]),
+      at: CallSite(file: file, line: line)
+    ) {
       transport.broadcast(array.base, bytes: bytes, from: root)
     }
   }
@@ -95,7 +115,7 @@ extension Communicator {
   /// nowhere else and may be nil there.
   public func gather(
     _ own: UnsafeRawBufferPointer, into whole: UnsafeMutableRawPointer?, counts: [Int],
-    to root: Int
+    to root: Int, file: StaticString = #fileID, line: UInt32 = #line
   ) {
     require(own.count == counts[rank], "\(own.count) bytes, counts \(counts) on rank \(rank)")
     require(rank != root || whole != nil, "rank \(root) gathers into nothing")
@@ -104,7 +124,8 @@ extension Communicator {
     send[root] = own.count
     exchange(
       own.baseAddress ?? UnsafeRawPointer(noMemory), counts: send,
-      into: whole ?? noMemory, counts: rank == root ? counts : nothing)
+      into: whole ?? noMemory, counts: rank == root ? counts : nothing,
+      at: CallSite(file: file, line: line))
   }
 
   // MARK: - Slices
@@ -114,23 +135,10 @@ extension Communicator {
     _ array: Matrix, slices: [Range<Int>], into own: Matrix, bucketBytes: Int, team: ThreadTeam?
   ) {
     requireContiguous(own)
-    switch array.precision {
-    case .float32:
-      reduce(Float.self, array, slices: slices, into: own, bucketBytes: bucketBytes, team: team)
-    case .float64:
-      reduce(Double.self, array, slices: slices, into: own, bucketBytes: bucketBytes, team: team)
-    }
-  }
-
-  private func reduce<Scalar: RankSummable>(
-    _ type: Scalar.Type, _ array: Matrix, slices: [Range<Int>], into own: Matrix, bucketBytes: Int,
-    team: ThreadTeam?
-  ) {
-    let width = MemoryLayout<Scalar>.stride
+    let width = array.precision.bytes
     let longest = slices.map(\.count).max() ?? 0
     let bucket = max(1, min(bucketBytes / width / size, longest))
     let staging = stagingMemory(bytes: bucket * size * width)
-    let target = own.base.assumingMemoryBound(to: Scalar.self)
     for start in stride(from: 0, to: longest, by: bucket) {
       // Part of every rank's slice that this bucket holds; short slices may be through.
       let parts = slices.map { slice in
@@ -145,13 +153,25 @@ extension Communicator {
       transport.allToAll(
         array.base, counts: sendCounts, offsets: parts.map { $0.lowerBound * width },
         into: staging, counts: receiveCounts)
-      let offsets = receiveCounts.offsets
-      let sources = (0..<size).map { source in
-        let base = source == rank ? array.base + mine.lowerBound * width : staging + offsets[source]
-        return UnsafePointer(base.assumingMemoryBound(to: Scalar.self))
-      }
-      sumInRankOrder(sources, count: mine.count, into: target + start, team: team)
+      addInRankOrder(array, mine, received: staging, into: part(own, start, mine.count), team: team)
     }
+  }
+
+  /// target = Σ_r (rank r's elements `mine`): this rank's are in `array`, those of the others lie one
+  /// after another in `received`.
+  func addInRankOrder(
+    _ array: Matrix, _ mine: Range<Int>, received: UnsafeMutableRawPointer, into target: Matrix,
+    team: ThreadTeam?
+  ) {
+    let bytes = mine.count * array.precision.bytes
+    let sources = (0..<size).map { source in
+      source == rank
+        ? part(array, mine)
+        : Matrix(
+          received + (source < rank ? source : source - 1) * bytes, rows: 1, columns: mine.count,
+          precision: array.precision)
+    }
+    sumInOrder(sources, into: target, team: team)
   }
 
   private func gather(_ array: Matrix, slices: [Range<Int>]) {
@@ -161,22 +181,20 @@ extension Communicator {
 
   /// All arrays are gathered and added by every rank: one exchange where slices take two.
   private func sumSmall(_ array: Matrix) {
-    switch array.precision {
-    case .float32: sumSmall(Float.self, array)
-    case .float64: sumSmall(Double.self, array)
-    }
-  }
-
-  private func sumSmall<Scalar: RankSummable>(_ type: Scalar.Type, _ array: Matrix) {
     let bytes = array.count * array.precision.bytes
     let staging = stagingMemory(bytes: bytes * size)
     if bytes > 0 { (staging + rank * bytes).copyMemory(from: array.base, byteCount: bytes) }
     transport.allGather(staging, counts: [Int](repeating: bytes, count: size))
     let sources = (0..<size).map {
-      UnsafePointer((staging + $0 * bytes).assumingMemoryBound(to: Scalar.self))
+      Matrix(staging + $0 * bytes, rows: 1, columns: array.count, precision: array.precision)
     }
-    sumInRankOrder(
-      sources, count: array.count, into: array.base.assumingMemoryBound(to: Scalar.self), team: nil)
+    sumInOrder(sources, into: part(array, 0, array.count), team: nil)
+  }
+
+  /// What all ranks must bring alike: the element type, how many, and how they are cut.
+  private func terms(_ array: Matrix, cut: [Int] = []) -> CollectiveTerms {
+    CollectiveTerms(
+      array.precision == .float32 ? .float32 : .float64, count: array.count, cut: cut)
   }
 
   private func copy(_ source: Matrix, to target: Matrix) {
@@ -186,7 +204,7 @@ extension Communicator {
     }
   }
 
-  private func elementSlices(of whole: Matrix, counts: [Int], own: Matrix) -> [Range<Int>] {
+  func elementSlices(of whole: Matrix, counts: [Int], own: Matrix) -> [Range<Int>] {
     require(counts.count == size, "\(counts.count) counts for \(size) ranks")
     require(
       counts.reduce(0, +) == whole.rows && counts[rank] == own.rows
@@ -200,7 +218,11 @@ extension Communicator {
     }
   }
 
-  private func part(_ array: Matrix, _ elements: Range<Int>) -> Matrix {
+  private func part(_ array: Matrix, _ first: Int, _ count: Int) -> Matrix {
+    part(array, first..<first + count)
+  }
+
+  func part(_ array: Matrix, _ elements: Range<Int>) -> Matrix {
     requireContiguous(array)
     return Matrix(
       array.base + elements.lowerBound * array.precision.bytes, rows: 1, columns: elements.count,

@@ -14,20 +14,41 @@ public final class Communicator: @unchecked Sendable {
   public let name: String
   public let rank: Int
   public let size: Int
+  /// The ranks of this group as the world numbers them.
+  public let members: [Int]
   /// Who this rank is in messages; the mesh adds its coordinates.
   public internal(set) var speaker: String
   /// What the collectives of this group have cost so far.
   public private(set) var accounting = CollectiveAccounting()
   let transport: any Transport
+  let watch: CollectiveWatch
+  /// Collectives met so far.
+  private var sequence = 0
   private var staging: UnsafeMutableRawPointer?
   private var stagingBytes = 0
 
-  init(_ transport: any Transport, name: String, speaker: String? = nil) {
+  /// A world; checked ranks compare what they came for before each collective.
+  init(_ transport: any Transport, name: String, isChecked: Bool = false) {
     self.transport = transport
     self.name = name
     rank = transport.rank
     size = transport.size
-    self.speaker = speaker ?? "rank \(transport.rank) of \(transport.size)"
+    members = Array(0..<transport.size)
+    speaker = "rank \(transport.rank) of \(transport.size)"
+    watch = CollectiveWatch(isChecking: isChecked)
+  }
+
+  /// The part of `whole` whose ranks are `members` in the world.
+  private init(
+    _ transport: any Transport, name: String, of whole: Communicator, members: [Int]
+  ) {
+    self.transport = transport
+    self.name = name
+    rank = transport.rank
+    size = transport.size
+    self.members = members
+    speaker = whole.speaker
+    watch = whole.watch
   }
 
   deinit { free(staging) }
@@ -39,54 +60,82 @@ public final class Communicator: @unchecked Sendable {
   }
 
   /// The part of this group whose ranks give the same `color` (≥ 0), in the same order.
-  public func split(color: Int, name: String) -> Communicator {
-    Communicator(transport.split(color: color), name: name, speaker: speaker)
+  public func split(
+    color: Int, name: String, file: StaticString = #fileID, line: UInt32 = #line
+  ) -> Communicator {
+    let colors = gatherEqual([color], as: .split, at: CallSite(file: file, line: line))
+    return Communicator(
+      transport.split(color: color), name: name, of: self,
+      members: zip(members, colors).filter { $0.1 == color }.map(\.0))
   }
 
   /// Returns when every rank has come.
-  public func barrier() {
-    meet(.barrier, bytes: 0) { transport.barrier() }
+  public func barrier(file: StaticString = #fileID, line: UInt32 = #line) {
+    meet(.barrier, bytes: 0, on: .nothing, at: CallSite(file: file, line: line)) {
+      transport.barrier()
+    }
   }
 
   /// The sum over ranks of each value.
-  public func sum(_ values: [Double]) -> [Double] {
-    combine(values, as: .sum) { $0 + $1 }
+  public func sum(
+    _ values: [Double], file: StaticString = #fileID, line: UInt32 = #line
+  ) -> [Double] {
+    combine(values, as: .sum, at: CallSite(file: file, line: line)) { $0 + $1 }
   }
 
   /// The sum over ranks of each value.
-  public func sum(_ values: [Int]) -> [Int] {
-    combine(values, as: .sum) { $0 + $1 }
+  public func sum(
+    _ values: [Int], file: StaticString = #fileID, line: UInt32 = #line
+  ) -> [Int] {
+    combine(values, as: .sum, at: CallSite(file: file, line: line)) { $0 + $1 }
   }
 
-  public func sum(_ value: Double) -> Double { sum([value])[0] }
-  public func sum(_ value: Int) -> Int { sum([value])[0] }
+  public func sum(
+    _ value: Double, file: StaticString = #fileID, line: UInt32 = #line
+  ) -> Double { sum([value], file: file, line: line)[0] }
+  public func sum(
+    _ value: Int, file: StaticString = #fileID, line: UInt32 = #line
+  ) -> Int { sum([value], file: file, line: line)[0] }
 
   /// The largest over ranks of each value; not a number if one rank's is not.
-  public func maximum(_ values: [Double]) -> [Double] {
-    combine(values, as: .maximum) { $0.isNaN ? $0 : ($1.isNaN ? $1 : max($0, $1)) }
+  public func maximum(
+    _ values: [Double], file: StaticString = #fileID, line: UInt32 = #line
+  ) -> [Double] {
+    combine(values, as: .maximum, at: CallSite(file: file, line: line)) {
+      $0.isNaN ? $0 : ($1.isNaN ? $1 : max($0, $1))
+    }
   }
 
   /// The largest over ranks of each value.
-  public func maximum(_ values: [Int]) -> [Int] {
-    combine(values, as: .maximum) { max($0, $1) }
+  public func maximum(
+    _ values: [Int], file: StaticString = #fileID, line: UInt32 = #line
+  ) -> [Int] {
+    combine(values, as: .maximum, at: CallSite(file: file, line: line)) { max($0, $1) }
   }
 
-  public func maximum(_ value: Int) -> Int { maximum([value])[0] }
+  public func maximum(
+    _ value: Int, file: StaticString = #fileID, line: UInt32 = #line
+  ) -> Int { maximum([value], file: file, line: line)[0] }
 
   /// Everyone's bytes, in rank order; lengths may differ.
-  public func gather(_ bytes: [UInt8]) -> [[UInt8]] {
-    let counts = gatherEqual([bytes.count], as: .values)
+  public func gather(
+    _ bytes: [UInt8], file: StaticString = #fileID, line: UInt32 = #line
+  ) -> [[UInt8]] {
+    let counts = gatherEqual([bytes.count], as: .values, at: CallSite(file: file, line: line))
     var whole = [UInt8](repeating: 0, count: counts.reduce(0, +))
     let offsets = counts.offsets
     whole.replaceSubrange(offsets[rank]..<offsets[rank] + bytes.count, with: bytes)
     whole.withUnsafeMutableBytes { memory in
-      allGather(memory.baseAddress ?? noMemory, counts: counts, as: .values)
+      allGather(
+        memory.baseAddress ?? noMemory, counts: counts, as: .values, file: file, line: line)
     }
     return (0..<size).map { Array(whole[offsets[$0]..<offsets[$0] + counts[$0]]) }
   }
 
   /// Everyone's value, in rank order. For small things: they travel as JSON.
-  public func gather<Value: Codable>(_ value: Value) -> [Value] {
+  public func gather<Value: Codable>(
+    _ value: Value, file: StaticString = #fileID, line: UInt32 = #line
+  ) -> [Value] {
     guard size > 1 else { return [value] }
     let encoder = JSONEncoder()
     encoder.nonConformingFloatEncodingStrategy = .convertToString(
@@ -95,7 +144,8 @@ public final class Communicator: @unchecked Sendable {
     decoder.nonConformingFloatDecodingStrategy = .convertFromString(
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     do {
-      return try gather([UInt8](encoder.encode([value]))).map {
+      let bytes = try [UInt8](encoder.encode([value]))
+      return try gather(bytes, file: file, line: line).map {
         try decoder.decode([Value].self, from: Data($0))[0]
       }
     } catch {
@@ -104,7 +154,9 @@ public final class Communicator: @unchecked Sendable {
   }
 
   /// One value to each rank, and what each sent here: element r goes to, and comes from, rank r.
-  public func exchange(_ values: [Int]) -> [Int] {
+  public func exchange(
+    _ values: [Int], file: StaticString = #fileID, line: UInt32 = #line
+  ) -> [Int] {
     require(values.count % size == 0, "\(values.count) values for \(size) ranks")
     let bytes = values.count / size * MemoryLayout<Int>.stride
     var received = values
@@ -113,7 +165,8 @@ public final class Communicator: @unchecked Sendable {
         exchange(
           send.baseAddress ?? UnsafeRawPointer(noMemory),
           counts: .init(repeating: bytes, count: size),
-          into: receive.baseAddress ?? noMemory, counts: .init(repeating: bytes, count: size))
+          into: receive.baseAddress ?? noMemory, counts: .init(repeating: bytes, count: size),
+          at: CallSite(file: file, line: line))
       }
     }
     return received
@@ -135,20 +188,37 @@ public final class Communicator: @unchecked Sendable {
 // MARK: - What the collectives are made of
 
 extension Communicator {
-  /// The one door of every collective: counted, and skipped in a group of one.
-  func meet(_ collective: Collective, bytes: Int, _ work: () -> Void) {
+  /// The one door of every collective: seen, counted, and skipped in a group of one.
+  ///
+  /// `terms` are what all ranks must bring alike; they are only made where ranks compare them.
+  func meet(
+    _ collective: Collective, bytes: Int, on terms: @autoclosure () -> CollectiveTerms,
+    at site: CallSite, _ work: () -> Void
+  ) {
     accounting[collective].calls += 1
     guard size > 1 else { return }
-    let start = ContinuousClock.now
+    sequence += 1
+    let start = nanoseconds()
+    if watch.isChecking {
+      compare(
+        Announcement(
+          sequence: sequence, step: watch.step, collective: collective, terms: terms(), site: site))
+    }
     work()
-    let took = (ContinuousClock.now - start).components
     accounting[collective].bytes += bytes
-    accounting[collective].seconds += Double(took.seconds) + Double(took.attoseconds) * 1e-18
+    accounting[collective].seconds += Double(nanoseconds() - start) * 1e-9
   }
 
   /// Completes `memory`, of which this rank filled its own `counts[rank]` bytes in place.
-  func allGather(_ memory: UnsafeMutableRawPointer, counts: [Int], as collective: Collective) {
-    meet(collective, bytes: counts[rank] * (size - 1)) {
+  func allGather(
+    _ memory: UnsafeMutableRawPointer, counts: [Int], as collective: Collective,
+    file: StaticString = #fileID, line: UInt32 = #line
+  ) {
+    meet(
+      collective, bytes: counts[rank] * (size - 1),
+      on: CollectiveTerms(.byte, count: counts.reduce(0, +), cut: counts),
+      at: CallSite(file: file, line: line)
+    ) {
       transport.allGather(memory, counts: counts)
     }
   }
@@ -156,8 +226,7 @@ extension Communicator {
   /// Exchanges bytes; in a group of one copies them.
   package func exchange(
     _ send: UnsafeRawPointer, counts sendCounts: [Int],
-    into receive: UnsafeMutableRawPointer, counts receiveCounts: [Int],
-    as collective: Collective = .exchange
+    into receive: UnsafeMutableRawPointer, counts receiveCounts: [Int], at site: CallSite
   ) {
     require(
       sendCounts.count == size && receiveCounts.count == size,
@@ -166,32 +235,43 @@ extension Communicator {
       require(sendCounts == receiveCounts, "sends itself \(sendCounts), expects \(receiveCounts)")
       if sendCounts[0] > 0 { memmove(receive, send, sendCounts[0]) }
     }
-    meet(collective, bytes: sendCounts.reduce(0, +) - sendCounts[rank]) {
+    meet(
+      .exchange, bytes: sendCounts.reduce(0, +) - sendCounts[rank], on: CollectiveTerms(.byte),
+      at: site
+    ) {
+      if watch.isChecking { compare(send: sendCounts, receive: receiveCounts, at: site) }
       transport.allToAll(
         send, counts: sendCounts, offsets: sendCounts.offsets, into: receive, counts: receiveCounts)
     }
   }
 
   /// Everyone's values one after another; each rank gives equally many.
-  private func gatherEqual<Value>(_ values: [Value], as collective: Collective) -> [Value] {
+  private func gatherEqual<Value>(
+    _ values: [Value], as collective: Collective, at site: CallSite
+  ) -> [Value] {
+    let terms = CollectiveTerms(.init(of: Value.self), count: values.count)
     guard size > 1, !values.isEmpty else {
-      meet(collective, bytes: 0) {}
+      meet(collective, bytes: 0, on: terms, at: site) {}
       return values
     }
     var whole = [Value](repeating: values[0], count: values.count * size)
     whole.replaceSubrange(rank * values.count..<(rank + 1) * values.count, with: values)
     let bytes = values.count * MemoryLayout<Value>.stride
     whole.withUnsafeMutableBytes { memory in
-      allGather(memory.baseAddress!, counts: .init(repeating: bytes, count: size), as: collective)
+      meet(collective, bytes: bytes * (size - 1), on: terms, at: site) {
+        transport.allGather(
+          memory.baseAddress!, counts: [Int](repeating: bytes, count: size))
+      }
     }
     return whole
   }
 
   /// Elementwise in rank order; for a few numbers, which all ranks gather and combine alike.
   private func combine<Value>(
-    _ values: [Value], as collective: Collective, _ operation: (Value, Value) -> Value
+    _ values: [Value], as collective: Collective, at site: CallSite,
+    _ operation: (Value, Value) -> Value
   ) -> [Value] {
-    let whole = gatherEqual(values, as: collective)
+    let whole = gatherEqual(values, as: collective, at: site)
     guard size > 1 else { return whole }
     return values.indices.map { index in
       (1..<size).reduce(whole[index]) { operation($0, whole[$1 * values.count + index]) }

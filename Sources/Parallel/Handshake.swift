@@ -57,10 +57,7 @@ public struct HandshakeError: AgreedError, CustomStringConvertible {
 
   public var description: String {
     let parts = sides.map { side in
-      let ranks = side.ranks.prefix(8).map(String.init).joined(separator: ", ")
-      let more = side.ranks.count > 8 ? " and \(side.ranks.count - 8) more" : ""
-      let word = side.ranks.count == 1 ? "rank" : "ranks"
-      return "\(word) \(ranks)\(more): \(side.value.map { "'\($0)'" } ?? "missing")"
+      "\(rankList(side.ranks)): \(side.value.map { "'\($0)'" } ?? "missing")"
     }
     return "\(field) must be equal on all ranks: \(parts.joined(separator: "; "))"
   }

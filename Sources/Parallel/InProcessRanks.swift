@@ -15,9 +15,11 @@ public enum InProcessRanks {
   ///
   /// When a rank throws, the others end at their next collective, as processes would, and the
   /// first error is thrown. So does a run whose ranks all wait for each other, or meet different
-  /// collectives. What an ended thread owned is not freed.
+  /// collectives. What an ended thread owned is not freed. Checked ranks compare what they came for
+  /// before each collective, which names the lines that differ.
   public static func run<Result: Sendable>(
-    _ count: Int, _ body: @escaping @Sendable (Communicator) throws -> Result
+    _ count: Int, isChecked: Bool = false,
+    _ body: @escaping @Sendable (Communicator) throws -> Result
   ) throws -> [Result] {
     require(count >= 1, "\(count) ranks")
     let run = ThreadRun(ranks: count)
@@ -26,7 +28,8 @@ public enum InProcessRanks {
     var threads: [pthread_t] = []
     for rank in 0..<count {
       let start = RankStart {
-        let world = Communicator(ThreadTransport(group: group, rank: rank), name: "world")
+        let world = Communicator(
+          ThreadTransport(group: group, rank: rank), name: "world", isChecked: isChecked)
         do {
           results[rank] = try body(world)
           run.rankIsDone()

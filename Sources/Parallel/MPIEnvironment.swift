@@ -15,14 +15,34 @@ public enum MPIEnvironment {
   /// over the same ranks. MPI may then be used from any one thread at a time. At exit with status 0
   /// MPI is finalised, which waits for the other ranks; at exit with another status all ranks end
   /// with it. Ranks that agreed to end with a status other than 0 call `finish` first.
-  public static func start() -> Communicator {
+  ///
+  /// Checked ranks compare what they came for before each collective: slower, and a mismatch is
+  /// named instead of hanging or corrupting. Ranks that are not all checked are ended here.
+  public static func start(isChecked: Bool = false) -> Communicator {
     guard isLaunched else { return .alone() }
     var initialised: Int32 = 0
     MPI_Initialized(&initialised)
     if initialised == 0 { initialise() }
     var world: MPI_Comm? = MPI_COMM_NULL
     MPI_Comm_dup(MPI_COMM_WORLD, &world)
-    return Communicator(MPITransport(world!), name: "world")
+    let transport = MPITransport(world!)
+    requireAllChecked(transport, isChecked)
+    return Communicator(transport, name: "world", isChecked: isChecked)
+  }
+
+  /// The one exchange that is never checked: checked and unchecked ranks would part at the first.
+  private static func requireAllChecked(_ transport: MPITransport, _ isChecked: Bool) {
+    var checked = [UInt8](repeating: isChecked ? 1 : 0, count: transport.size)
+    checked.withUnsafeMutableBytes {
+      transport.allGather($0.baseAddress!, counts: [Int](repeating: 1, count: transport.size))
+    }
+    guard Set(checked).count > 1 else { return }
+    let sides = [UInt8(0), 1].map { value in checked.indices.filter { checked[$0] == value } }
+    let world = Communicator(transport, name: "world")
+    world.end(
+      after: HandshakeError(
+        field: "checking of collectives",
+        sides: [.init(value: "off", ranks: sides[0]), .init(value: "on", ranks: sides[1])]))
   }
 
   private static func initialise() {

@@ -11,6 +11,12 @@ struct RankOptions: ParsableArguments {
   @Option(
     help: "Run this many ranks as threads of one process, for debugging (instead of mpirun).")
   var ranksInProcess: Int?
+  @Flag(
+    help: """
+      Compare before each collective what the ranks came for, and from which line: a mismatch is named \
+      instead of hanging or corrupting. Slower.
+      """)
+  var checkCollectives = false
 
   func validate() throws {
     if let ranksInProcess, !(1...256).contains(ranksInProcess) {
@@ -25,7 +31,8 @@ struct RankOptions: ParsableArguments {
   func run(_ body: @escaping @Sendable (Communicator) throws -> Void) throws {
     if let ranksInProcess {
       do {
-        _ = try InProcessRanks.run(ranksInProcess, body)
+        _ = try InProcessRanks.run(
+          ranksInProcess, isChecked: checkCollectives, body)
       } catch let error as RankError where error.error is AgreedError {
         throw error.error
       } catch let error as RankError where error.error is QuietExit {
@@ -33,7 +40,7 @@ struct RankOptions: ParsableArguments {
       }
       return
     }
-    let world = MPIEnvironment.start()
+    let world = MPIEnvironment.start(isChecked: checkCollectives)
     do {
       try body(world)
     } catch let quiet as QuietExit {
