@@ -103,6 +103,7 @@ private final class PretrainingRun {
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
       dispatch: configuration.layout.dispatch)
+    try model.parameters.checkWiring(over: world)
     model.recomputesBlocks = configuration.training.recompute == .block
     let settings = configuration.optimizer
     trainer = Trainer(
