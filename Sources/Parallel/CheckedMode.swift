@@ -19,12 +19,10 @@ struct Announcement: Equatable {
   /// `Parallel/Gradients.swift:23`; a long one loses its beginning.
   var site: String
 
-  init(
-    sequence: Int, step: Int, collective: Collective, terms: CollectiveTerms, site: CallSite
-  ) {
-    self.sequence = sequence
+  init(_ call: CollectiveCall, _ terms: CollectiveTerms, step: Int) {
+    sequence = call.sequence
     self.step = step
-    self.collective = collective
+    collective = call.collective
     element = terms.element
     count = terms.count ?? -1
     // FNV-1a over whole numbers.
@@ -32,8 +30,8 @@ struct Announcement: Equatable {
       truncatingIfNeeded: terms.cut.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
         ($0 ^ UInt64(bitPattern: Int64($1))) &* 0x100_0000_01b3
       })
-    let place = site.description.utf8.suffix(Self.bytes - Self.header)
-    self.site = String(decoding: place, as: UTF8.self)
+    let place = call.site.description.utf8.suffix(Self.bytes - Self.header)
+    site = String(decoding: place, as: UTF8.self)
   }
 
   /// Nil where the bytes are none, because a rank came for something else.

@@ -2,11 +2,17 @@
 
 /// Calls of one collective on one communicator, as this rank saw them.
 public struct CollectiveCount: Sendable, Equatable, Codable {
-  public var calls = 0
+  public var calls: Int
   /// Bytes that this rank sent to others.
-  public var bytes = 0
+  public var bytes: Int
   /// Seconds from call to return, waiting for the others included.
-  public var seconds = 0.0
+  public var seconds: Double
+
+  public init(calls: Int = 0, bytes: Int = 0, seconds: Double = 0) {
+    self.calls = calls
+    self.bytes = bytes
+    self.seconds = seconds
+  }
 
   public static func - (a: Self, b: Self) -> Self {
     Self(calls: a.calls - b.calls, bytes: a.bytes - b.bytes, seconds: a.seconds - b.seconds)

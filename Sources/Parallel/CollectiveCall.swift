@@ -1,5 +1,7 @@
 // What a rank comes for when it meets others: which collective, on what, from which line.
 
+import Kernels
+
 /// The collectives that are told apart.
 public enum Collective: UInt8, CaseIterable, Sendable {
   case barrier, split, sum, maximum, reduceScatter, allGather, exchange, broadcast, values
@@ -15,6 +17,16 @@ public struct CallSite: Sendable, CustomStringConvertible {
 
   /// `Parallel/Gradients.swift:23`
   public var description: String { "\(file):\(line)" }
+}
+
+/// One collective of a group, as one rank meets it.
+struct CollectiveCall {
+  let collective: Collective
+  /// Which collective of the group it is, from 1.
+  let sequence: Int
+  /// That this rank sends.
+  let bytes: Int
+  let site: CallSite
 }
 
 /// What the ranks of a group must bring alike to one collective.
@@ -33,6 +45,12 @@ struct CollectiveTerms {
     self.element = element
     self.count = count
     self.cut = cut
+  }
+}
+
+extension CollectiveTerms {
+  init(_ array: Matrix, cut: [Int] = []) {
+    self.init(array.precision == .float32 ? .float32 : .float64, count: array.count, cut: cut)
   }
 }
 

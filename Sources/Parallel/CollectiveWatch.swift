@@ -9,6 +9,10 @@ final class CollectiveWatch: @unchecked Sendable {
   let isChecking: Bool
   /// The step that the rank is at, as it was last told.
   var step = 0
+  /// What outlives the rank; nil where nobody watches it.
+  var heartbeat: Heartbeat?
+  /// Nil where nobody wants a timeline.
+  var trace: Trace?
 
   init(isChecking: Bool = false) { self.isChecking = isChecking }
 }

@@ -28,12 +28,14 @@ extension Communicator {
     let site = CallSite(file: file, line: line)
     let bytes = array.count * array.precision.bytes
     guard bytes * size > Self.smallBytes else {
-      meet(.sum, bytes: bytes * (size - 1), on: terms(array), at: site) { sumSmall(array) }
+      meet(.sum, bytes: bytes * (size - 1), on: CollectiveTerms(array), at: site) {
+        sumSmall(array)
+      }
       return
     }
     let slices = (0..<size).map { share(of: array.count, part: $0, of: size) }
     let mine = slices[rank].count * array.precision.bytes
-    meet(.sum, bytes: bytes - mine + mine * (size - 1), on: terms(array), at: site) {
+    meet(.sum, bytes: bytes - mine + mine * (size - 1), on: CollectiveTerms(array), at: site) {
       reduce(
         array, slices: slices, into: part(array, slices[rank]), bucketBytes: bucketBytes, team: team
       )
@@ -49,10 +51,10 @@ extension Communicator {
     team: ThreadTeam? = nil, file: StaticString = #fileID, line: UInt32 = #line
   ) {
     let slices = elementSlices(of: whole, counts: counts, own: own)
-    if size == 1 { copy(part(whole, slices[0]), to: own) }
+    if size == 1 { copyBytes(of: part(whole, slices[0]), to: own) }
     meet(
       .reduceScatter, bytes: (whole.count - own.count) * whole.precision.bytes,
-      on: terms(whole, cut: counts), at: CallSite(file: file, line: line)
+      on: CollectiveTerms(whole, cut: counts), at: CallSite(file: file, line: line)
     ) {
       reduce(whole, slices: slices, into: own, bucketBytes: bucketBytes, team: team)
     }
@@ -66,10 +68,10 @@ extension Communicator {
     line: UInt32 = #line
   ) {
     let slices = elementSlices(of: whole, counts: counts, own: own)
-    copy(own, to: part(whole, slices[rank]))
+    copyBytes(of: own, to: part(whole, slices[rank]))
     meet(
       .allGather, bytes: own.count * (size - 1) * own.precision.bytes,
-      on: terms(whole, cut: counts), at: CallSite(file: file, line: line)
+      on: CollectiveTerms(whole, cut: counts), at: CallSite(file: file, line: line)
     ) {
       gather(whole, slices: slices)
     }
@@ -94,7 +96,7 @@ extension Communicator {
     exchange(
       UnsafeRawPointer(send.base), counts: sendCounts.map { $0 * rowBytes },
       into: receive.base, counts: receiveCounts.map { $0 * rowBytes },
-      at: CallSite(file: file, line: line))
+      file: file, line: line)
   }
 
   /// Gives every rank the array that rank `root` holds. The dual is a sum that `root` keeps.
@@ -104,7 +106,8 @@ extension Communicator {
     requireContiguous(array)
     let bytes = array.count * array.precision.bytes
     meet(
-      .broadcast, bytes: rank == root ? bytes * (size - 1) : 0, on: terms(array, cut: [root]),
+      .broadcast, bytes: rank == root ? bytes * (size - 1) : 0,
+      on: CollectiveTerms(array, cut: [root]),
       at: CallSite(file: file, line: line)
     ) {
       transport.broadcast(array.base, bytes: bytes, from: root)
@@ -125,7 +128,7 @@ extension Communicator {
     exchange(
       own.baseAddress ?? UnsafeRawPointer(noMemory), counts: send,
       into: whole ?? noMemory, counts: rank == root ? counts : nothing,
-      at: CallSite(file: file, line: line))
+      file: file, line: line)
   }
 
   // MARK: - Slices
@@ -191,13 +194,7 @@ extension Communicator {
     sumInOrder(sources, into: part(array, 0, array.count), team: nil)
   }
 
-  /// What all ranks must bring alike: the element type, how many, and how they are cut.
-  private func terms(_ array: Matrix, cut: [Int] = []) -> CollectiveTerms {
-    CollectiveTerms(
-      array.precision == .float32 ? .float32 : .float64, count: array.count, cut: cut)
-  }
-
-  private func copy(_ source: Matrix, to target: Matrix) {
+  func copyBytes(of source: Matrix, to target: Matrix) {
     requireContiguous(source)
     if source.base != target.base && source.count > 0 {
       target.base.copyMemory(from: source.base, byteCount: source.count * source.precision.bytes)

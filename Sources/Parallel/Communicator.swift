@@ -22,8 +22,12 @@ public final class Communicator: @unchecked Sendable {
   public private(set) var accounting = CollectiveAccounting()
   let transport: any Transport
   let watch: CollectiveWatch
-  /// Collectives met so far.
+  /// Collectives met so far, where there are others to meet.
   private var sequence = 0
+  /// Collectives that were under way together so far.
+  private var tags = 0
+  /// Memory of collectives that are over, for the next.
+  private var spare: [(base: UnsafeMutableRawPointer, bytes: Int)] = []
   private var staging: UnsafeMutableRawPointer?
   private var stagingBytes = 0
 
@@ -51,7 +55,10 @@ public final class Communicator: @unchecked Sendable {
     watch = whole.watch
   }
 
-  deinit { free(staging) }
+  deinit {
+    free(staging)
+    for memory in spare { free(memory.base) }
+  }
 
   /// A world of one rank, without MPI.
   public static func alone(name: String = "world") -> Communicator {
@@ -166,7 +173,7 @@ public final class Communicator: @unchecked Sendable {
           send.baseAddress ?? UnsafeRawPointer(noMemory),
           counts: .init(repeating: bytes, count: size),
           into: receive.baseAddress ?? noMemory, counts: .init(repeating: bytes, count: size),
-          at: CallSite(file: file, line: line))
+          file: file, line: line)
       }
     }
     return received
@@ -195,18 +202,40 @@ extension Communicator {
     _ collective: Collective, bytes: Int, on terms: @autoclosure () -> CollectiveTerms,
     at site: CallSite, _ work: () -> Void
   ) {
-    accounting[collective].calls += 1
-    guard size > 1 else { return }
-    sequence += 1
-    let start = nanoseconds()
-    if watch.isChecking {
-      compare(
-        Announcement(
-          sequence: sequence, step: watch.step, collective: collective, terms: terms(), site: site))
+    let call = count(collective, bytes: bytes, at: site)
+    spend(in: call) {
+      if watch.isChecking { compare(Announcement(call, terms(), step: watch.step)) }
+      work()
     }
+  }
+
+  /// Counts a collective that begins now.
+  func count(_ collective: Collective, bytes: Int, at site: CallSite) -> CollectiveCall {
+    accounting[collective].calls += 1
+    if size > 1 {
+      sequence += 1
+      accounting[collective].bytes += bytes
+    }
+    return CollectiveCall(collective: collective, sequence: sequence, bytes: bytes, site: site)
+  }
+
+  /// Does what a collective takes, where everybody can see it; nothing in a group of one.
+  func spend(in call: CollectiveCall, _ work: () -> Void) {
+    guard size > 1 else { return }
+    let start = nanoseconds()
+    watch.heartbeat?.enter(call, group: name)
     work()
-    accounting[collective].bytes += bytes
-    accounting[collective].seconds += Double(nanoseconds() - start) * 1e-9
+    watch.heartbeat?.leave()
+    watch.trace?.record(call, of: self, since: start)
+    accounting[call.collective].seconds += Double(nanoseconds() - start) * 1e-9
+  }
+
+  /// Compares what ranks came for where the collective is only begun.
+  func compareIfChecked(_ call: CollectiveCall, _ terms: CollectiveTerms) {
+    guard size > 1 && watch.isChecking else { return }
+    watch.heartbeat?.enter(call, group: name)
+    compare(Announcement(call, terms, step: watch.step))
+    watch.heartbeat?.leave()
   }
 
   /// Completes `memory`, of which this rank filled its own `counts[rank]` bytes in place.
@@ -226,7 +255,8 @@ extension Communicator {
   /// Exchanges bytes; in a group of one copies them.
   package func exchange(
     _ send: UnsafeRawPointer, counts sendCounts: [Int],
-    into receive: UnsafeMutableRawPointer, counts receiveCounts: [Int], at site: CallSite
+    into receive: UnsafeMutableRawPointer, counts receiveCounts: [Int],
+    file: StaticString = #fileID, line: UInt32 = #line
   ) {
     require(
       sendCounts.count == size && receiveCounts.count == size,
@@ -235,6 +265,7 @@ extension Communicator {
       require(sendCounts == receiveCounts, "sends itself \(sendCounts), expects \(receiveCounts)")
       if sendCounts[0] > 0 { memmove(receive, send, sendCounts[0]) }
     }
+    let site = CallSite(file: file, line: line)
     meet(
       .exchange, bytes: sendCounts.reduce(0, +) - sendCounts[rank], on: CollectiveTerms(.byte),
       at: site
@@ -287,6 +318,26 @@ extension Communicator {
       stagingBytes = bytes
     }
     return staging ?? noMemory
+  }
+
+  /// Memory of at least `bytes` until it is given back, for a collective that is under way.
+  func borrow(bytes: Int) -> UnsafeMutableRawPointer {
+    let fitting = spare.indices.filter { spare[$0].bytes >= bytes }
+    if let best = fitting.min(by: { spare[$0].bytes < spare[$1].bytes }) {
+      return spare.remove(at: best).base
+    }
+    var memory: UnsafeMutableRawPointer?
+    require(
+      posix_memalign(&memory, 64, max(bytes, 64)) == 0, "no memory for \(bytes) bytes of staging")
+    return memory!
+  }
+
+  func giveBack(_ memory: UnsafeMutableRawPointer, bytes: Int) { spare.append((memory, bytes)) }
+
+  /// Tells apart what is under way at once. 0 is for what is not; MPI allows 32767 at the least.
+  func nextTag() -> Int {
+    tags = tags % 30_000 + 1
+    return tags
   }
 
   /// Stands for the memory of nothing.

@@ -77,6 +77,14 @@ public enum MPIEnvironment {
     }
   }
 
+  /// Writes `text` on standard error and ends every rank, also when nobody reads it.
+  static func endJob(saying text: String, code: Int32) -> Never {
+    signal(SIGALRM) { _ in MPIEnvironment.endJob(code: 1) }
+    alarm(3)
+    text.withCString { _ = write(STDERR_FILENO, $0, strlen($0)) }
+    endJob(code: code)
+  }
+
   /// Ends every rank: mpirun kills the others when one leaves without finalising.
   ///
   /// Not by MPI_Abort: its message to mpirun races with this process' death, and then 5 of 40 times
@@ -100,10 +108,5 @@ struct FaultReport {
   var text: String { error is AgreedError ? "apus: \(error)\n" : "apus: \(speaker): \(error)\n" }
 
   /// Writes the report on standard error and ends all ranks, also when nobody reads it.
-  func endProcess(code: Int32) -> Never {
-    signal(SIGALRM) { _ in MPIEnvironment.endJob(code: 1) }
-    alarm(3)
-    text.withCString { _ = write(STDERR_FILENO, $0, strlen($0)) }
-    MPIEnvironment.endJob(code: code)
-  }
+  func endProcess(code: Int32) -> Never { MPIEnvironment.endJob(saying: text, code: code) }
 }

@@ -46,53 +46,36 @@ final class MPITransport: Transport {
       "rank \(rank) sends itself \(sendCounts[rank]) bytes and expects \(receiveCounts[rank])")
     let receiveOffsets = receiveCounts.offsets
     requests.removeAll(keepingCapacity: true)
-    for step in 1..<max(size, 1) where size > 1 {
-      let peer = (rank + size - step) % size
-      forPieces(of: receiveCounts[peer]) { offset, bytes in
-        post {
-          MPI_Irecv(
-            receive + receiveOffsets[peer] + offset, bytes, MPI_BYTE, Int32(peer), 0, communicator,
-            &$0)
-        }
-      }
-    }
-    for step in 1..<max(size, 1) where size > 1 {
-      let peer = (rank + step) % size
-      forPieces(of: sendCounts[peer]) { offset, bytes in
-        post {
-          MPI_Isend(
-            send + sendOffsets[peer] + offset, bytes, MPI_BYTE, Int32(peer), 0, communicator, &$0)
-        }
-      }
+    post(tag: 0, into: &requests) { peer in
+      (receive + receiveOffsets[peer], receiveCounts[peer])
+    } send: { peer in
+      (send + sendOffsets[peer], sendCounts[peer])
     }
     if sendCounts[rank] > 0 {
       memcpy(receive + receiveOffsets[rank], send + sendOffsets[rank], sendCounts[rank])
     }
-    check(MPI_Waitall(Int32(requests.count), &requests, MPI_STATUSES_IGNORE), "MPI_Waitall")
+    waitForAll(&requests)
   }
 
   func allGather(_ memory: UnsafeMutableRawPointer, counts: [Int]) {
     let offsets = counts.offsets
     requests.removeAll(keepingCapacity: true)
-    for step in 1..<max(size, 1) where size > 1 {
-      let peer = (rank + size - step) % size
-      forPieces(of: counts[peer]) { offset, bytes in
-        post {
-          MPI_Irecv(
-            memory + offsets[peer] + offset, bytes, MPI_BYTE, Int32(peer), 0, communicator, &$0)
-        }
-      }
+    post(tag: 0, into: &requests) { peer in
+      (memory + offsets[peer], counts[peer])
+    } send: { _ in
+      (UnsafeRawPointer(memory + offsets[rank]), counts[rank])
     }
-    for step in 1..<max(size, 1) where size > 1 {
-      let peer = (rank + step) % size
-      forPieces(of: counts[rank]) { offset, bytes in
-        post {
-          MPI_Isend(
-            memory + offsets[rank] + offset, bytes, MPI_BYTE, Int32(peer), 0, communicator, &$0)
-        }
-      }
+    waitForAll(&requests)
+  }
+
+  func start(_ plan: ExchangePlan, tag: Int) -> any StartedExchange {
+    var requests: [MPI_Request?] = []
+    post(tag: Int32(tag), into: &requests) { peer in
+      (plan.receive + plan.receiveOffsets[peer], plan.receiveCounts[peer])
+    } send: { peer in
+      (plan.send + plan.sendOffsets[peer], plan.sendCounts[peer])
     }
-    check(MPI_Waitall(Int32(requests.count), &requests, MPI_STATUSES_IGNORE), "MPI_Waitall")
+    return MPIExchange(requests)
   }
 
   func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int) {
@@ -101,14 +84,41 @@ final class MPITransport: Transport {
     }
   }
 
+  var isOver: Bool { false }
+
   func abort(_ error: any Error, speaker: String, code: Int32) -> Never {
     FaultReport(speaker: speaker, error: error).endProcess(code: code)
   }
 
-  private func post(_ start: (inout MPI_Request?) -> Int32) {
-    var request: MPI_Request? = MPI_REQUEST_NULL
-    check(start(&request), "a message")
-    requests.append(request)
+  /// Posts a message from and to every other rank, nearest ranks first.
+  private func post(
+    tag: Int32, into requests: inout [MPI_Request?],
+    receive: (_ peer: Int) -> (UnsafeMutableRawPointer, Int),
+    send: (_ peer: Int) -> (UnsafeRawPointer, Int)
+  ) {
+    func post(_ start: (inout MPI_Request?) -> Int32) {
+      var request: MPI_Request? = MPI_REQUEST_NULL
+      check(start(&request), "a message")
+      requests.append(request)
+    }
+    for step in 1..<max(size, 1) where size > 1 {
+      let peer = (rank + size - step) % size
+      let (memory, count) = receive(peer)
+      forPieces(of: count) { offset, bytes in
+        post {
+          MPI_Irecv(memory + offset, bytes, MPI_BYTE, Int32(peer), tag, communicator, &$0)
+        }
+      }
+    }
+    for step in 1..<max(size, 1) where size > 1 {
+      let peer = (rank + step) % size
+      let (memory, count) = send(peer)
+      forPieces(of: count) { offset, bytes in
+        post {
+          MPI_Isend(memory + offset, bytes, MPI_BYTE, Int32(peer), tag, communicator, &$0)
+        }
+      }
+    }
   }
 
   private func forPieces(of bytes: Int, _ body: (_ offset: Int, _ bytes: Int32) -> Void) {
@@ -119,6 +129,31 @@ final class MPITransport: Transport {
       offset += piece
     }
   }
+}
+
+/// Messages under way.
+private final class MPIExchange: StartedExchange {
+  private var requests: [MPI_Request?]
+
+  init(_ requests: [MPI_Request?]) { self.requests = requests }
+
+  func poll() -> Bool {
+    if requests.isEmpty { return true }
+    var flag: Int32 = 0
+    check(
+      MPI_Testall(Int32(requests.count), &requests, &flag, MPI_STATUSES_IGNORE), "MPI_Testall")
+    if flag != 0 { requests = [] }
+    return flag != 0
+  }
+
+  func wait() {
+    waitForAll(&requests)
+    requests = []
+  }
+}
+
+private func waitForAll(_ requests: inout [MPI_Request?]) {
+  check(MPI_Waitall(Int32(requests.count), &requests, MPI_STATUSES_IGNORE), "MPI_Waitall")
 }
 
 /// Traps when Open MPI reports a failure that its own handler let pass.

@@ -84,9 +84,16 @@ final class ThreadTransport: Transport {
     meet()
   }
 
+  func start(_ plan: ExchangePlan, tag: Int) -> any StartedExchange {
+    ThreadExchange(plan, tag: tag, group: group, rank: rank)
+  }
+
+  var isOver: Bool { group.run.isFailed }
+
   func abort(_ error: any Error, speaker: String, code: Int32) -> Never {
     group.run.fail(RankError(speaker: speaker, error: error))
-    endThread()
+    // As the death of a process would: nothing of the rank is unwound, no lock is held.
+    pthread_exit(nil)
   }
 
   /// Shows the others what this rank brings, and returns when all have.
@@ -99,19 +106,10 @@ final class ThreadTransport: Transport {
   }
 
   private func meet() {
-    if let failure = group.meet() {
-      if let text = failure.text { fail(text) }
-      endThread()
-    }
+    if let failure = group.meet() { group.end(rank, failure) }
   }
 
-  private func fail(_ text: String) -> Never {
-    abort(
-      MismatchedCollectives(text: text), speaker: "rank \(group.members[rank])", code: 1)
-  }
-
-  /// Ends this rank as the death of a process would: nothing of it is unwound, no lock is held.
-  private func endThread() -> Never { pthread_exit(nil) }
+  private func fail(_ text: String) -> Never { group.end(rank, .init(text: text)) }
 }
 
 /// Ranks of one process met different collectives, or wait for each other for ever.
@@ -132,7 +130,8 @@ struct Offer {
 }
 
 /// What the threads of one group share.
-// @unchecked: an offer is written by its own rank and read by others only between two meetings.
+// @unchecked: an offer is written by its own rank and read by others only between two meetings;
+// everything else that changes is atomic or guarded by the mutex.
 final class ThreadGroup: @unchecked Sendable {
   struct Failure { var text: String? }
 
@@ -140,7 +139,12 @@ final class ThreadGroup: @unchecked Sendable {
   let members: [Int]
   let run: ThreadRun
   let offers: UnsafeMutablePointer<Offer>
+  /// Exchanges under way, by their tags; changed while the mutex is held.
+  var postings: [Int: ThreadExchange.Posting] = [:]
   private let meetings = Atomic<Int>(0)
+  /// Ranks that wait for news of exchanges under way, and how often there were any.
+  private var waitingForNews = 0
+  private var news = 0
   private var arrived = 0
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let completed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -184,9 +188,51 @@ final class ThreadGroup: @unchecked Sendable {
       if meetings.load(ordering: .acquiring) != meeting { return nil }
       sched_yield()
     }
+    return locked {
+      sleep { meetings.load(ordering: .acquiring) == meeting }
+    }
+  }
+
+  /// Runs `body` while no other rank of the group runs another.
+  func locked<Result>(_ body: () -> Result) -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    while meetings.load(ordering: .acquiring) == meeting {
+    return body()
+  }
+
+  /// Something about exchanges under way has changed; called while the mutex is held.
+  func wakeAll() {
+    run.stopWaiting(waitingForNews)
+    waitingForNews = 0
+    news += 1
+    pthread_cond_broadcast(completed)
+  }
+
+  /// Returns when `isHeld` no longer holds, or with the reason why it always will.
+  func waitForNews(while isHeld: () -> Bool) -> Failure? {
+    locked {
+      while isHeld() {
+        run.wait()
+        waitingForNews += 1
+        let known = news
+        if let failure = sleep(while: { news == known }) { return failure }
+      }
+      return nil
+    }
+  }
+
+  /// Ends a rank of the group, and with it the run.
+  func end(_ rank: Int, _ failure: Failure) -> Never {
+    if let text = failure.text {
+      let speaker = "rank \(members[rank])"
+      run.fail(RankError(speaker: speaker, error: MismatchedCollectives(text: text)))
+    }
+    pthread_exit(nil)
+  }
+
+  /// Sleeps while `isHeld`; called while the mutex is held. Gives the reason why it will not end.
+  private func sleep(while isHeld: () -> Bool) -> Failure? {
+    while isHeld() {
       // Failure of another group's rank wakes nobody here, so waiting looks up now and then.
       var until = timespec()
       clock_gettime(CLOCK_REALTIME, &until)
@@ -196,7 +242,7 @@ final class ThreadGroup: @unchecked Sendable {
         until.tv_sec += 1
       }
       let status = pthread_cond_timedwait(completed, mutex, &until)
-      guard status == ETIMEDOUT, meetings.load(ordering: .acquiring) == meeting else { continue }
+      guard status == ETIMEDOUT, isHeld() else { continue }
       if run.isFailed { return Failure() }
       if run.isStuck { return Failure(text: "no rank can go on: each waits or has ended") }
     }

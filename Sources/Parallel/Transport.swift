@@ -28,8 +28,35 @@ protocol Transport: AnyObject {
   /// Gives all ranks the `bytes` that rank `root` holds.
   func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int)
 
+  /// Starts to send each rank its bytes, and to receive theirs. Memory is the transport's until the
+  /// exchange is over. Exchanges that are under way at once have different tags of 1 or more, the
+  /// same on all ranks.
+  func start(_ plan: ExchangePlan, tag: Int) -> any StartedExchange
+
+  /// Whether the run has failed elsewhere, so that nobody needs to watch it. From any thread.
+  var isOver: Bool { get }
+
   /// Ends all ranks of the run after saying why.
   func abort(_ error: any Error, speaker: String, code: Int32) -> Never
+}
+
+/// Which bytes go where; a rank sends itself nothing.
+struct ExchangePlan {
+  let send: UnsafeRawPointer
+  let sendCounts: [Int]
+  let sendOffsets: [Int]
+  let receive: UnsafeMutableRawPointer
+  let receiveCounts: [Int]
+  let receiveOffsets: [Int]
+}
+
+/// An exchange that is under way.
+protocol StartedExchange: AnyObject {
+  /// Whether it is over; brings it on.
+  func poll() -> Bool
+
+  /// Returns when it is over.
+  func wait()
 }
 
 extension [Int] {

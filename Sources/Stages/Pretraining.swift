@@ -25,6 +25,8 @@ public struct Pretraining {
   public var threads = 1
   /// Ranks that share this machine's memory.
   public var ranksOnThisMachine = 1
+  /// Writes a timeline of all ranks and shows what their groups moved.
+  public var isProfiling = false
   public var stop: StopRequest?
   /// What text on rank 0 is shown with.
   public var style: ScreenStyle
@@ -61,6 +63,9 @@ private final class PretrainingRun {
   private var state: RunState
   /// On rank 0.
   private let lock: RunLock?
+  /// Watches as long as it is there; nil where the configuration wants none.
+  private let watchdog: Watchdog?
+  private var meter: CollectiveMeter
   /// On rank 0.
   private var output: RunOutput?
   private var lastSaved: String?
@@ -119,6 +124,11 @@ private final class PretrainingRun {
       tokenizer: text.tokenizer.fingerprint)
     let folder = store.path
     lock = try world.agreeing { world.rank == 0 ? try RunLock(folder: folder) : nil }
+    watchdog = try Self.watchdog(
+      over: world, folder: "\(folder)/.heartbeat", seconds: configuration.run.watchdogSeconds)
+    var minimum = CommunicationMinimum()
+    model.parameters.addMinimum(to: &minimum)
+    meter = CollectiveMeter(mesh, minimum: minimum)
     let resumption = Resumption(
       configuration: configuration, state: state, store: store, world: world)
     var resumed: ResumedCheckpoint?
@@ -136,6 +146,16 @@ private final class PretrainingRun {
         resumedStep: resumed?.step, style: options.style, print: options.print)
     }
     introduce(resumed)
+  }
+
+  private static func watchdog(
+    over world: Communicator, folder: String, seconds: Int
+  ) throws -> Watchdog? {
+    guard seconds > 0 else { return nil }
+    try world.agreeing { if world.rank == 0 { try Watchdog.prepare(folder: folder) } }
+    return try world.agreeing {
+      try Watchdog(over: world, folder: folder, seconds: Double(seconds))
+    }
   }
 
   private func introduce(_ resumed: ResumedCheckpoint?) {
@@ -179,21 +199,27 @@ private final class PretrainingRun {
 
   func train() throws -> RunOutcome {
     let steps = configuration.training.steps
+    if options.isProfiling { world.startTrace() }
     while state.step < steps {
+      world.begin(step: state.step + 1)
+      let start = Trace.now()
       let mark = ContinuousClock.now
       let batch = text.microBatches(step: state.step, over: trainer.data)
+      world.trace?.record("data", since: start)
       let dataSeconds = (ContinuousClock.now - mark) / .seconds(1)
+      meter.start()
       let rate = configuration.optimizer.learningRate * schedule.factor(step: state.step)
       let result = try trainer.step(batch, step: state.step + 1, learningRate: rate)
       let seconds = (ContinuousClock.now - mark) / .seconds(1)
+      world.trace?.record("step", since: start)
       state.step += 1
       state.tokens += result.counts.tokens
       try report(result, learningRate: rate, seconds: seconds, dataSeconds: dataSeconds)
       let isLast = state.step == steps
-      if isDue(configuration.evaluation.every) || isLast { try evaluate() }
-      if isDue(configuration.samples.every) || isLast { sample() }
+      if isDue(configuration.evaluation.every) || isLast { try traced("evaluate", evaluate) }
+      if isDue(configuration.samples.every) || isLast { traced("sample", sample) }
       let stops = world.maximum(options.stop?.isRequested == true ? 1 : 0) == 1 && !isLast
-      if isDue(configuration.checkpoint.every) || isLast || stops { try save() }
+      if isDue(configuration.checkpoint.every) || isLast || stops { try traced("save", save) }
       if stops {
         output?.note("stopped as asked; --resume goes on from step \(state.step)")
         try finish()
@@ -206,7 +232,17 @@ private final class PretrainingRun {
 
   private func isDue(_ every: Int) -> Bool { every > 0 && state.step % every == 0 }
 
+  private func traced(_ name: String, _ work: () throws -> Void) rethrows {
+    let start = Trace.now()
+    try work()
+    world.trace?.record(name, since: start)
+  }
+
   private func finish() throws {
+    if options.isProfiling {
+      let traces = world.gatherTraces()
+      try world.agreeing { try output?.profile(traces) }
+    }
     try world.agreeing { try output?.finish(checkpoint: lastSaved) }
   }
 
@@ -228,7 +264,7 @@ private final class PretrainingRun {
       timing: StepTiming(
         seconds: seconds, shareOfPeak: operations / seconds / peak.operationsPerSecond,
         forward: phase("forward", "count"), backward: phase("backward"), reduce: phase("reduce"),
-        update: phase("norm", "update"), data: dataSeconds))
+        update: phase("norm", "update"), data: dataSeconds), collectives: meter.uses())
     try world.agreeing { try output?.step(record) }
     guard hasRouters,
       configuration.display.routerEvery > 0,

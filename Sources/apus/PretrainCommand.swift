@@ -23,6 +23,13 @@ struct PretrainCommand: ParsableCommand {
   var set: [String] = []
   @Flag(help: "Go on from the newest complete checkpoint of the run.")
   var resume = false
+  @Flag(
+    help: """
+      Show what each group of ranks moves and waits, beside the least it could, and write the run's \
+      trace.json: a timeline of the last \(Trace.capacity) phases and collectives of each rank, for \
+      ui.perfetto.dev.
+      """)
+  var profile = false
   @OptionGroup var layout: LayoutOptions
   @OptionGroup var ranks: RankOptions
 
@@ -47,6 +54,7 @@ struct PretrainCommand: ParsableCommand {
     let screen = RunScreen()
     var pretraining = Pretraining(configuration, style: style) { screen.show($0) }
     pretraining.isResuming = resume
+    pretraining.isProfiling = profile
     pretraining.stop = stop
     pretraining.threads = RankOptions.threads(
       configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)

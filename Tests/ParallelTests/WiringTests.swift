@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct WiringTests {
   /// Parameters of all kinds of placement; six heads over key/value heads of two.
-  private func parameters(_ mesh: ProcessMesh) -> ParameterSet {
+  private func parameters(_ mesh: ProcessMesh) throws -> ParameterSet {
     let set = ParameterSet()
     let experts = Placement.split(0, over: .expert)
     let declarations: [(String, [Int], Placement)] = [
@@ -25,7 +25,7 @@ import Testing
     for (name, shape, placement) in declarations {
       _ = set.declare(name, shape, .constant(0), placement: placement)
     }
-    set.allocate(on: Device(precision: .float32, threads: 1), mesh: mesh, seed: 1)
+    try set.allocate(on: Device(precision: .float32, threads: 1), mesh: mesh, seed: 1)
     return set
   }
 
@@ -37,7 +37,7 @@ import Testing
   @Test func `groups of every layout sum what the same ranks hold`() throws {
     try onRanks { world, checks in
       for layout in Layout.all(ranks: world.size) where layout.tensor != 3 {
-        let set = parameters(ProcessMesh(world, layout: layout))
+        let set = try parameters(ProcessMesh(world, layout: layout))
         checks.equal(error { try set.checkWiring(over: world) }, nil, "\(layout)")
       }
     }
@@ -46,7 +46,7 @@ import Testing
   @Test func `more ranks than a window has bits are told apart`() throws {
     try onRanks([48]) { world, checks in
       let mesh = ProcessMesh(world, layout: try Layout("tensor=2,expert=16", ranks: 48))
-      let set = parameters(mesh)
+      let set = try parameters(mesh)
       checks.equal(error { try set.checkWiring(over: world) }, nil, "right groups")
       let wrong = set.groups.map { group in
         (group.parameters[0].name == "up" ? world : group.replicas, group.parameters)
@@ -63,7 +63,7 @@ import Testing
   @Test func `gradients that are summed over the wrong ranks are named`() throws {
     try onRanks([4, 8]) { world, checks in
       let mesh = ProcessMesh(world, layout: try Layout("expert=2", ranks: world.size))
-      let set = parameters(mesh)
+      let set = try parameters(mesh)
       let half = world.size / 2
       let rightful = stride(from: 0, to: world.size, by: 2).map(String.init).joined(separator: ", ")
       // The classic first: experts summed over all data ranks, of which half hold other experts.
@@ -96,7 +96,7 @@ import Testing
       _ = set.declare("first", [4], .constant(0))
       _ = set.declare(world.rank == 1 ? "odd" : "second", [4], .constant(0))
       set.allocate(
-        on: Device(precision: .float64, threads: 1),
+        on: try Device(precision: .float64, threads: 1),
         mesh: ProcessMesh(world, layout: try Layout("", ranks: world.size)), seed: 1)
       let last = world.size == 3 ? ", second on rank 2" : ""
       checks.equal(
@@ -120,7 +120,7 @@ import Testing
             "\(layer).\(name)", [8, 8, 8], .constant(0), placement: .split(0, over: .expert))
         }
       }
-      set.allocate(on: Device(precision: .float32, threads: 1), mesh: mesh, seed: 1)
+      try set.allocate(on: Device(precision: .float32, threads: 1), mesh: mesh, seed: 1)
       let start = ContinuousClock.now
       checks.equal(error { try set.checkWiring(over: world) }, nil, "right groups")
       let took = ContinuousClock.now - start

@@ -39,7 +39,10 @@ extension RunConfiguration {
   /// Names, folders, reports and checkpoints do not: a resumed run may change them and is still
   /// the same run, bit for bit.
   public static func changesLearning(_ path: String) -> Bool {
-    let apart = ["run.name", "run.folder", "evaluation", "samples", "checkpoint", "display"]
+    let apart = [
+      "run.name", "run.folder", "run.watchdogSeconds", "evaluation", "samples", "checkpoint",
+      "display",
+    ]
     return !apart.contains { path == $0 || path.hasPrefix($0 + ".") }
   }
 }

@@ -74,6 +74,9 @@ extension RunSettings {
     try SettingRangeError.check(
       (0...1024).contains(threads), "run.threads", threads, "1 to 1024, or 0 for cores / ranks")
     try SettingRangeError.check(!folder.isEmpty, "run.folder", "\"\"", "a folder's path")
+    try SettingRangeError.check(
+      (0...1_000_000).contains(watchdogSeconds), "run.watchdogSeconds", watchdogSeconds,
+      "1 to 1000000, or 0 for no watchdog")
   }
 }
 

@@ -47,6 +47,8 @@ public struct RunSettings: ConfigurationSection {
   /// Threads of one rank; 0 shares the machine's cores among its ranks.
   public var threads = 0
   public var folder = "checkpoints"
+  /// Seconds; 0 is no watchdog.
+  public var watchdogSeconds = 600
 
   public init() {}
 
@@ -59,6 +61,8 @@ public struct RunSettings: ConfigurationSection {
     "precision": "of weights and all arithmetic",
     "threads": "threads of one rank; 0 is the machine's cores / its ranks",
     "folder": "where runs are kept",
+    "watchdogSeconds":
+      "seconds without a collective or step on any rank after which all are ended; 0 is never",
   ]
 }
 

@@ -27,13 +27,15 @@ extension Communicator {
   /// Runs `body` on every rank; if it throws on any, all throw `RanksFailed`.
   ///
   /// `body` meets no collective.
-  public func agreeing<Result>(_ body: () throws -> Result) throws -> Result {
+  public func agreeing<Result>(
+    file: StaticString = #fileID, line: UInt32 = #line, _ body: () throws -> Result
+  ) throws -> Result {
     let result = Swift.Result { try body() }
     var own: [String] = []
     if case .failure(let error) = result {
       own = ["\(error)", speaker, error.isOfConfiguration ? "configuration" : "other"]
     }
-    let problems = gather(own)
+    let problems = gather(own, file: file, line: line)
     var failures: [(ranks: [String], problem: String)] = []
     for words in problems where !words.isEmpty {
       let (problem, rank) = (words[0], words[1])

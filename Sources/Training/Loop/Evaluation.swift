@@ -26,6 +26,7 @@ extension LanguageModel {
     let team = device.team
     var sum = EvaluationSum()
     for micro in microBatches {
+      world.goOn()
       let tape = Tape(device, recording: false)
       let hidden = forward(micro.batch, on: tape).hidden
       let logProbabilities = logProbabilities(hidden, labels: micro.labels)

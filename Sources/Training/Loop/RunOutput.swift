@@ -1,6 +1,7 @@
 // What a run leaves behind and shows: metrics, TensorBoard events, the screen, the curve. Rank 0 only.
 
 import Foundation
+import Parallel
 
 /// Writes a run's records to its files and, as text, to a closure. Makes nothing on other ranks.
 public final class RunOutput {
@@ -58,6 +59,15 @@ public final class RunOutput {
     try events.append(record)
     summary.add(record)
     print(display.evaluation(record))
+  }
+
+  /// Writes a timeline of all ranks, and shows what the groups of ranks moved.
+  public func profile(_ traces: [RankTrace]) throws {
+    let path = "\(folder)/trace.json"
+    try Disk().replace(path, with: ChromeTrace.json(traces))
+    let table = summary.collectiveTable(width: display.width).text
+    if !table.isEmpty { note(table) }
+    note("timeline: \(path); open it at ui.perfetto.dev")
   }
 
   /// Text on lines of its own: samples, where a checkpoint is.

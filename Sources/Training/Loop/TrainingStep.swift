@@ -79,7 +79,7 @@ public final class Trainer {
     if !result.loss.isFinite || !result.gradientNorm.isFinite {
       throw nonFinite(microBatches, step: step, result)
     }
-    var clock = PhaseClock()
+    var clock = PhaseClock(mesh.world.trace)
     let scale = clip > 0 && result.gradientNorm > clip ? clip / result.gradientNorm : 1
     optimizer.update(learningRate: learningRate, gradientScale: scale, team: device.team)
     updateSelectionBiases(result.counts)
@@ -94,7 +94,7 @@ public final class Trainer {
   package func summed(
     _ microBatches: [MicroBatch], by sum: (ParameterSet) -> Void
   ) -> StepResult {
-    var clock = PhaseClock()
+    var clock = PhaseClock(mesh.world.trace)
     let counts = wholeCounts(microBatches, &clock)
     var result = localGradients(microBatches, counts: counts, &clock)
     sum(model.parameters)
@@ -234,9 +234,15 @@ extension Tensor {
 struct PhaseClock {
   private(set) var phases: [(part: String, seconds: Double)] = []
   private var last = ContinuousClock.now
+  private var mark = Trace.now()
+  private let trace: Trace?
+
+  init(_ trace: Trace? = nil) { self.trace = trace }
 
   /// Ends the phase that runs since the last call.
   mutating func end(_ part: String) {
+    trace?.record(part, since: mark)
+    mark = Trace.now()
     let now = ContinuousClock.now
     let took = (now - last) / .seconds(1)
     last = now

@@ -69,16 +69,26 @@ public struct StepTiming: Sendable, Equatable {
   }
 }
 
-/// What one kind of collective moved in one step on one rank.
+/// What the collectives of one group moved in one step on one rank.
 public struct CollectiveUse: Sendable, Equatable {
+  /// The group: `world`, `data`, `expert-data`.
   public var name: String
   public var calls: Int
+  /// Bytes that the rank sent.
   public var bytes: Int
+  /// Seconds inside the calls, waiting for the others included.
+  public var seconds: Double
+  /// The fewest bytes that the formulas allow; nil where there is none for the group.
+  public var minimum: Int?
 
-  public init(_ name: String, calls: Int, bytes: Int) {
+  public init(
+    _ name: String, calls: Int, bytes: Int, seconds: Double = 0, minimum: Int? = nil
+  ) {
     self.name = name
     self.calls = calls
     self.bytes = bytes
+    self.seconds = seconds
+    self.minimum = minimum
   }
 }
 
@@ -130,6 +140,7 @@ public struct StepRecord: MetricsRecord, Equatable {
           line.group(use.name) { line in
             line.add("calls", use.calls)
             line.add("bytes", use.bytes)
+            if let minimum = use.minimum { line.add("minimum", minimum) }
           }
         }
       }
@@ -139,6 +150,11 @@ public struct StepRecord: MetricsRecord, Equatable {
       line.add("tokens_per_second", tokensPerSecond)
       line.add("share_of_peak", timing.shareOfPeak)
       for phase in timing.phases { line.add(phase.name, phase.seconds) }
+      if !collectives.isEmpty {
+        line.group("collectives") { line in
+          for use in collectives { line.add(use.name, use.seconds) }
+        }
+      }
     }
   }
 }

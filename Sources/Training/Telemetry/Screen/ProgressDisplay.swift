@@ -44,6 +44,9 @@ public struct ProgressDisplay: Sendable {
     if case .live = style.flow { style.width - 1 } else { style.width }
   }
 
+  /// Characters in a line.
+  var width: Int { style.width }
+
   /// A step is done, `elapsed` seconds after this process started to train.
   public mutating func step(_ record: StepRecord, elapsed: Double) -> String {
     meter.record(

@@ -36,12 +36,19 @@ public struct RunSummary: Sendable {
       if let place = collectives.firstIndex(where: { $0.name == use.name }) {
         collectives[place].calls += use.calls
         collectives[place].bytes += use.bytes
+        collectives[place].seconds += use.seconds
+        collectives[place].minimum = use.minimum.map { $0 + (collectives[place].minimum ?? 0) }
       } else {
         collectives.append(use)
       }
     }
     if recentLosses.count == Self.recentSteps { recentLosses.removeFirst() }
     recentLosses.append(record.losses.perToken)
+  }
+
+  /// What the groups of ranks moved, a step.
+  public func collectiveTable(width: Int) -> CollectiveTable {
+    CollectiveTable(collectives, steps: steps, stepSeconds: stepSeconds, width: width)
   }
 
   public mutating func add(_ record: EvaluationRecord) { evaluations.append(record) }

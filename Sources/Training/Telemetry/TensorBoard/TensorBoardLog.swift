@@ -28,6 +28,7 @@ public final class TensorBoardLog {
     }
     for use in record.collectives {
       figures.append(.scalar(tag: "collectives/\(use.name)_bytes", Double(use.bytes)))
+      figures.append(.scalar(tag: "collectives/\(use.name)_seconds", use.seconds))
     }
     if let balance = losses.balance { figures.append(.scalar(tag: "train/balance_loss", balance)) }
     if let z = losses.z { figures.append(.scalar(tag: "train/z_loss", z)) }

@@ -1,0 +1,213 @@
+// Collectives that are under way while the rank computes: polled now and then, at last waited for.
+
+import Kernels
+
+/// A reduce-scatter under way; bits equal to `Communicator.reduceScatter`'s.
+///
+/// Until it is over `whole` must not be written, nor `own` used. Several may be under way on one
+/// group, started and waited for in the same order on all ranks; each rank polls when it likes.
+/// Open MPI moves bytes only while it is called, so that what is never polled travels in `wait`.
+public final class PendingReduceScatter {
+  private let group: Communicator
+  private let call: CollectiveCall
+  private let whole: Matrix
+  private let mine: Range<Int>
+  private let own: Matrix
+  private let team: ThreadTeam?
+  private let staging: UnsafeMutableRawPointer
+  private let stagingBytes: Int
+  private var exchange: (any StartedExchange)?
+
+  fileprivate init(
+    _ call: CollectiveCall, _ whole: Matrix, slices: [Range<Int>], into own: Matrix,
+    over group: Communicator, team: ThreadTeam?, tag: Int
+  ) {
+    self.group = group
+    self.call = call
+    self.whole = whole
+    self.own = own
+    self.team = team
+    mine = slices[group.rank]
+    let width = whole.precision.bytes
+    var receiveCounts = [Int](repeating: mine.count * width, count: group.size)
+    receiveCounts[group.rank] = 0
+    var sendCounts = slices.map { $0.count * width }
+    sendCounts[group.rank] = 0
+    stagingBytes = receiveCounts.reduce(0, +)
+    staging = group.borrow(bytes: stagingBytes)
+    if group.size > 1 {
+      exchange = group.transport.start(
+        ExchangePlan(
+          send: UnsafeRawPointer(whole.base), sendCounts: sendCounts,
+          sendOffsets: slices.map { $0.lowerBound * width }, receive: staging,
+          receiveCounts: receiveCounts, receiveOffsets: receiveCounts.offsets), tag: tag)
+    } else {
+      group.copyBytes(of: group.part(whole, mine), to: own)
+    }
+  }
+
+  deinit {
+    wait()
+    group.giveBack(staging, bytes: stagingBytes)
+  }
+
+  /// Whether it is over; brings it on.
+  public func poll() -> Bool {
+    guard let exchange else { return true }
+    guard exchange.poll() else { return false }
+    add()
+    return true
+  }
+
+  /// Returns when it is over.
+  public func wait() {
+    guard let exchange else { return }
+    group.spend(in: call) { exchange.wait() }
+    add()
+  }
+
+  private func add() {
+    exchange = nil
+    group.addInRankOrder(whole, mine, received: staging, into: own, team: team)
+  }
+}
+
+/// An all-gather under way; what `Communicator.allGather` does.
+///
+/// Until it is over `whole` must not be used. Several may be under way, as of
+/// `PendingReduceScatter`.
+public final class PendingAllGather {
+  private let group: Communicator
+  private let call: CollectiveCall
+  private var exchange: (any StartedExchange)?
+
+  fileprivate init(
+    _ call: CollectiveCall, _ own: Matrix, into whole: Matrix, slices: [Range<Int>],
+    over group: Communicator, tag: Int
+  ) {
+    self.group = group
+    self.call = call
+    let mine = slices[group.rank]
+    group.copyBytes(of: own, to: group.part(whole, mine))
+    guard group.size > 1 else { return }
+    let width = whole.precision.bytes
+    var sendCounts = [Int](repeating: mine.count * width, count: group.size)
+    sendCounts[group.rank] = 0
+    var receiveCounts = slices.map { $0.count * width }
+    receiveCounts[group.rank] = 0
+    exchange = group.transport.start(
+      ExchangePlan(
+        send: UnsafeRawPointer(whole.base), sendCounts: sendCounts,
+        sendOffsets: [Int](repeating: mine.lowerBound * width, count: group.size),
+        receive: whole.base, receiveCounts: receiveCounts,
+        receiveOffsets: slices.map { $0.lowerBound * width }), tag: tag)
+  }
+
+  deinit { wait() }
+
+  /// Whether it is over; brings it on.
+  public func poll() -> Bool {
+    guard let exchange else { return true }
+    guard exchange.poll() else { return false }
+    self.exchange = nil
+    return true
+  }
+
+  /// Returns when it is over.
+  public func wait() {
+    guard let exchange else { return }
+    group.spend(in: call) { exchange.wait() }
+    self.exchange = nil
+  }
+}
+
+/// A sum over ranks under way; bits equal to `Communicator.sum`'s.
+///
+/// Until it is over the array must not be used. It counts as a reduce-scatter and an all-gather.
+/// Several may be under way, as of `PendingReduceScatter`.
+public final class PendingSum {
+  private let group: Communicator
+  private let array: Matrix
+  private let slices: [Range<Int>]
+  private let scatter: PendingReduceScatter
+  private let gatherCall: CollectiveCall
+  private let gatherTag: Int
+  private var gather: PendingAllGather?
+
+  fileprivate init(
+    _ array: Matrix, over group: Communicator, team: ThreadTeam?, at site: CallSite
+  ) {
+    self.group = group
+    self.array = array
+    let terms = CollectiveTerms(array)
+    slices = (0..<group.size).map { share(of: array.count, part: $0, of: group.size) }
+    let mine = slices[group.rank]
+    let bytes = array.precision.bytes
+    let call = group.count(.reduceScatter, bytes: (array.count - mine.count) * bytes, at: site)
+    gatherCall = group.count(.allGather, bytes: mine.count * (group.size - 1) * bytes, at: site)
+    group.compareIfChecked(call, terms)
+    let tag = group.nextTag()
+    gatherTag = group.nextTag()
+    scatter = PendingReduceScatter(
+      call, array, slices: slices, into: group.part(array, mine), over: group, team: team, tag: tag)
+  }
+
+  /// Whether it is over; brings it on.
+  public func poll() -> Bool {
+    if let gather { return gather.poll() }
+    return scatter.poll() && startGather().poll()
+  }
+
+  /// Returns when it is over.
+  public func wait() {
+    scatter.wait()
+    startGather().wait()
+  }
+
+  private func startGather() -> PendingAllGather {
+    if let gather { return gather }
+    let own = group.part(array, slices[group.rank])
+    let started = PendingAllGather(
+      gatherCall, own, into: array, slices: slices, over: group, tag: gatherTag)
+    gather = started
+    return started
+  }
+
+  deinit { wait() }
+}
+
+extension Communicator {
+  /// Starts `reduceScatter`. The dual is `startAllGather`.
+  public func startReduceScatter(
+    _ whole: Matrix, counts: [Int], into own: Matrix, team: ThreadTeam? = nil,
+    file: StaticString = #fileID, line: UInt32 = #line
+  ) -> PendingReduceScatter {
+    let slices = elementSlices(of: whole, counts: counts, own: own)
+    let call = count(
+      .reduceScatter, bytes: (whole.count - own.count) * whole.precision.bytes,
+      at: CallSite(file: file, line: line))
+    compareIfChecked(call, CollectiveTerms(whole, cut: counts))
+    return PendingReduceScatter(
+      call, whole, slices: slices, into: own, over: self, team: team, tag: nextTag())
+  }
+
+  /// Starts `allGather`. The dual is `startReduceScatter`.
+  public func startAllGather(
+    _ own: Matrix, into whole: Matrix, counts: [Int], file: StaticString = #fileID,
+    line: UInt32 = #line
+  ) -> PendingAllGather {
+    let slices = elementSlices(of: whole, counts: counts, own: own)
+    let call = count(
+      .allGather, bytes: own.count * (size - 1) * own.precision.bytes,
+      at: CallSite(file: file, line: line))
+    compareIfChecked(call, CollectiveTerms(whole, cut: counts))
+    return PendingAllGather(call, own, into: whole, slices: slices, over: self, tag: nextTag())
+  }
+
+  /// Starts `sum`. Its own dual.
+  public func startSum(
+    _ array: Matrix, team: ThreadTeam? = nil, file: StaticString = #fileID, line: UInt32 = #line
+  ) -> PendingSum {
+    PendingSum(array, over: self, team: team, at: CallSite(file: file, line: line))
+  }
+}
