@@ -27,8 +27,7 @@ extension ParameterSet {
     for group in groups { group.replicas.sum(group.gradients.flat, team: team) }
   }
 
-  /// Sums this rank's share of the gradients; the bits are those of `reduceGradients`. What lies
-  /// outside of the share is of no use afterwards.
+  /// Sums this rank's share of the gradients, all at once; the bits are those of `reduceGradients`.
   public func scatterGradients(team: ThreadTeam) {
     completeGradients()
     for group in groups { group.scatterGradients(team: team) }
@@ -40,11 +39,6 @@ extension ParameterSet {
   /// the square of the gradient's norm.
   public func sumOfSquaredGradients(team: ThreadTeam) -> Double {
     groups.reduce(0) { $0 + sumOfSquares($1.ownGradients, team: team) }
-  }
-
-  /// Gives every rank the values that others have updated; every rank calls it after an update.
-  public func gatherValues() {
-    for group in groups { group.gatherValues() }
   }
 
   /// Plain gradient descent from the summed gradients: every parameter less its gradient times the

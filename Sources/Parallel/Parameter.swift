@@ -21,6 +21,8 @@ public final class Parameter {
   public let placement: Placement
   /// The part of the whole array that this rank holds, one range a dimension; known once allocated.
   public private(set) var slice: [Range<Int>] = []
+  /// Brings values that other ranks have updated; done before they are looked at.
+  var arrival: PendingAllGather?
   private var memory: (value: Tensor, gradient: Tensor, slot: GradientSlot)?
 
   init(name: String, shape: [Int], initial: Initialiser, placement: Placement) {
@@ -36,7 +38,13 @@ public final class Parameter {
   public var isMatrix: Bool { shape.count >= 2 }
 
   /// This rank's slice.
-  public var value: Tensor { allocated.value }
+  public var value: Tensor {
+    if let arrival {
+      self.arrival = nil
+      arrival.wait()
+    }
+    return allocated.value
+  }
   /// The gradient of this rank's slice.
   public var gradient: Tensor { allocated.gradient }
   public var slot: GradientSlot { allocated.slot }
@@ -63,6 +71,11 @@ public final class ParameterSet {
   public private(set) var parameters: [Parameter] = []
   /// Parameters by the group of ranks that holds them alike.
   public private(set) var groups: [ParameterGroup] = []
+  /// Gradient sums and values under way.
+  let traffic = ParameterTraffic()
+  private var buckets: [ObjectIdentifier: Int] = [:]
+  private var bucket = 0
+  private var bucketElements = 0
   /// What this rank updates: parts of parameters, group after group.
   public private(set) var pieces: [ParameterPiece] = []
   /// Elements of this rank's shares, gaps between parameters included.
@@ -79,8 +92,23 @@ public final class ParameterSet {
     require(names.insert(name).inserted, "\(name) is declared twice")
     let parameter = Parameter(name: name, shape: shape, initial: initial, placement: placement)
     parameters.append(parameter)
+    buckets[ObjectIdentifier(parameter)] = bucket
+    bucketElements += parameter.count
     return parameter
   }
+
+  /// What is declared from here on may be summed over ranks apart from what was before, as soon as
+  /// backward is through with it. Small parts stay together. Gives the part's number.
+  @discardableResult public func beginBucket() -> Int {
+    if bucketElements >= Self.bucketElements {
+      bucket += 1
+      bucketElements = 0
+    }
+    return bucket
+  }
+
+  /// Elements below which a sum of its own does not pay.
+  private static let bucketElements = 1 << 19
 
   /// Elements of all parameters, whole.
   public var count: Int { parameters.reduce(0) { $0 + $1.count } }
@@ -91,20 +119,22 @@ public final class ParameterSet {
   public func allocate(on device: Device, mesh: ProcessMesh, seed: UInt64) {
     require(position == nil, "parameters are allocated once")
     position = mesh.position
-    var order: [Communicator] = []
+    var order: [(replicas: Communicator, bucket: Int)] = []
     var members: [[Parameter]] = []
     for parameter in parameters {
       let replicas = mesh.replicas(of: parameter.placement)
-      if let known = order.firstIndex(where: { $0 === replicas }) {
+      let bucket = buckets[ObjectIdentifier(parameter)]!
+      if let known = order.firstIndex(where: { $0.replicas === replicas && $0.bucket == bucket }) {
         members[known].append(parameter)
       } else {
-        order.append(replicas)
+        order.append((replicas, bucket))
         members.append([parameter])
       }
     }
-    for (replicas, parameters) in zip(order, members) {
+    for (place, parameters) in zip(order, members) {
       let group = group(
-        parameters, replicas: replicas, plan: FlatPlan(parameters, at: mesh.position), on: device)
+        parameters, replicas: place.replicas, bucket: place.bucket,
+        plan: FlatPlan(parameters, at: mesh.position), on: device)
       groups.append(group)
       for (index, elements) in group.plan.ownElements.enumerated() where !elements.isEmpty {
         let first = ownCount + group.plan.offsets[index] - group.plan.share.lowerBound
@@ -134,7 +164,8 @@ public final class ParameterSet {
   }
 
   private func group(
-    _ parameters: [Parameter], replicas: Communicator, plan: FlatPlan, on device: Device
+    _ parameters: [Parameter], replicas: Communicator, bucket: Int, plan: FlatPlan,
+    on device: Device
   ) -> ParameterGroup {
     let precision = device.precision
     let values = Storage(bytes: plan.count * precision.bytes)
@@ -149,7 +180,7 @@ public final class ParameterSet {
         on: device)
     }
     return ParameterGroup(
-      replicas: replicas, parameters: parameters,
+      replicas: replicas, bucket: bucket, parameters: parameters,
       values: Tensor(shape: [plan.count], precision: precision, storage: values),
       gradients: Tensor(shape: [plan.count], precision: precision, storage: gradients), plan: plan)
   }

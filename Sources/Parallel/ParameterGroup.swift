@@ -12,6 +12,8 @@ public struct ParameterGroup {
   static let unit = 16
 
   public let replicas: Communicator
+  /// Which part of the set's declarations they come from.
+  let bucket: Int
   public let parameters: [Parameter]
   /// All slices, each starting at a multiple of `unit` elements; gaps are zeros.
   public let values: Tensor
@@ -39,9 +41,18 @@ public struct ParameterGroup {
       gradients.matrix(columns: Self.unit), counts: units, into: ownGradients, team: team)
   }
 
-  /// Gives all replicas the values of this rank's share.
-  func gatherValues() {
-    replicas.allGather(own(values), into: values.matrix(columns: Self.unit), counts: units)
+  /// Starts what `scatterGradients` does.
+  func startScatter(team: ThreadTeam) -> PendingReduceScatter {
+    replicas.startReduceScatter(
+      gradients.matrix(columns: Self.unit), counts: units, into: ownGradients, team: team)
+  }
+
+  /// Starts to give all replicas the values of this rank's share; who looks at a value waits for it.
+  func startGather() -> PendingAllGather {
+    let started = replicas.startAllGather(
+      own(values), into: values.matrix(columns: Self.unit), counts: units)
+    for parameter in parameters { parameter.arrival = started }
+    return started
   }
 }
 

@@ -128,6 +128,8 @@ private final class PretrainingRun {
       over: world, folder: "\(folder)/.heartbeat", seconds: configuration.run.watchdogSeconds)
     var minimum = CommunicationMinimum()
     model.parameters.addMinimum(to: &minimum)
+    let sequences = configuration.training.batch / layout.data
+    model.addMinimum(to: &minimum, tokens: sequences * configuration.data.sequenceLength)
     meter = CollectiveMeter(mesh, minimum: minimum)
     let resumption = Resumption(
       configuration: configuration, state: state, store: store, world: world)

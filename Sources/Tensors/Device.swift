@@ -6,6 +6,8 @@ import Kernels
 public final class Device {
   public let precision: Precision
   public let team: ThreadTeam
+  /// Called between operations: brings on what is under way beside them, messages say.
+  package var background: (() -> Void)?
   private let large: Arena
   private let small: Arena
 

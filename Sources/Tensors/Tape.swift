@@ -39,6 +39,7 @@ public final class Tape {
     guard needed else {
       return Variable(value, tape: self, gradient: nil, saved: Saved(value))
     }
+    device.background?()
     let slot = GradientSlot(shape: value.shape, on: device)
     pullbacks.append {
       guard let gradient = slot.take() else { return }
@@ -48,8 +49,8 @@ public final class Tape {
       value, tape: self, gradient: slot, saved: remade.map(Saved.init(remade:)) ?? Saved(value))
   }
 
-  /// Appends a pullback that takes its results' gradients itself.
-  func record(_ pullback: @escaping () -> Void) {
+  /// Appends a pullback that takes its results' gradients itself, or only notes that backward came by.
+  package func record(_ pullback: @escaping () -> Void) {
     if isRecording { pullbacks.append(pullback) }
   }
 
@@ -66,7 +67,10 @@ public final class Tape {
 
   /// Runs all pullbacks, last first, from the gradients that the slots hold.
   func backward() {
-    while let pullback = pullbacks.popLast() { pullback() }
+    while let pullback = pullbacks.popLast() {
+      pullback()
+      device.background?()
+    }
   }
 }
 

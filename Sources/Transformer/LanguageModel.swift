@@ -45,10 +45,12 @@ public final class LanguageModel {
   /// Whether a block's activations are kept for backward, or computed twice.
   public var recomputesBlocks = false
   private let embeddingTable: Parameter
-  private let blocks: [Block]
+  let blocks: [Block]
   private let finalNorm: Parameter
   let outputMatrix: Parameter
   private let rotations: RotaryTable
+  /// The parameters' buckets of embedding, blocks and what follows them.
+  private let buckets: [Int]
   package let device: Device
   let groups: ModelGroups
 
@@ -77,9 +79,13 @@ public final class LanguageModel {
     embeddingTable = parameters.declare(
       "model.embed_tokens.weight", [configuration.vocabulary, configuration.width],
       .normal(deviation: configuration.initialDeviation), placement: .split(0, over: .tensor))
+    var buckets = [parameters.beginBucket()]
     blocks = (0..<configuration.layers).map { [parameters] in
-      Block(configuration, groups: groups, layer: $0, in: parameters)
+      buckets.append(parameters.beginBucket())
+      return Block(configuration, groups: groups, layer: $0, in: parameters)
     }
+    buckets.append(parameters.beginBucket())
+    self.buckets = buckets
     finalNorm = parameters.declare("model.norm.weight", [configuration.width], .constant(1))
     outputMatrix =
       configuration.tiedEmbedding
@@ -103,21 +109,27 @@ public final class LanguageModel {
   /// This rank's rows of the residual stream after the final norm. `observe` sees its rows of the
   /// embeddings (0), of the stream after each layer (1 …), and of the normed end as the last.
   ///
-  /// Experts have a capacity only where the model trains (`drops`).
+  /// Experts have a capacity only where the model trains (`drops`). `onBackward` is called while
+  /// backward runs: it is through with all buckets of parameters beyond the given one.
   public func forward(
     _ batch: Batch, on tape: Tape, cache: KeyValueCache? = nil, drops: Bool = false,
-    observe: ((Int, Tensor) -> Void)? = nil
+    observe: ((Int, Tensor) -> Void)? = nil, onBackward: ((Int) -> Void)? = nil
   ) -> Output {
+    func mark(_ part: Int) {
+      if let onBackward { tape.record { [buckets] in onBackward(buckets[part]) } }
+    }
     var x = embedded(batch, on: tape)
     observe?(0, x.value)
     var routings: [Routing] = []
     for (index, block) in blocks.enumerated() {
+      mark(index)
       let (next, routing) = run(block, x, batch, cache: cache, drops: drops)
       x = next
       if let routing { routings.append(routing) }
       if index < blocks.count - 1 { observe?(index + 1, x.value) }
     }
     cache?.advance(by: batch.length)
+    mark(blocks.count)
     let hidden = rmsNorm(x, finalNorm.on(tape), epsilon: configuration.normEpsilon)
     observe?(blocks.count, hidden.value)
     return Output(

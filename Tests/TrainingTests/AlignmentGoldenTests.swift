@@ -55,7 +55,7 @@ import Training
       reference: Paired(
         chosen: try golden.whole("ref_chosen_logps"),
         rejected: try golden.whole("ref_rejected_logps")), lengths: lengths)
-    let (value, gradients) = onTape(
+    let (value, gradients) = try onTape(
       [([policy.count, 1], policy.chosen), ([policy.count, 1], policy.rejected)]
     ) { evaluation.loss(chosen: $0[0], rejected: $0[1], globalPairs: policy.count) }
     golden.expect([
@@ -71,7 +71,7 @@ import Training
       chosen: try golden.whole("rewards_chosen"), rejected: try golden.whole("rewards_rejected"))
     let count = rewards.count
     let loss = RewardLoss(centring: golden.numbers("center_rewards_coefficient")?.first ?? 0)
-    let (value, gradients) = onTape(
+    let (value, gradients) = try onTape(
       [([count, 1], rewards.chosen), ([count, 1], rewards.rejected)]
     ) {
       loss.loss(
@@ -96,7 +96,7 @@ import Training
       found[name] = estimator.estimates(policy, reference: reference, mask: mask)
       let share = estimator.share(
         policy, reference: reference, mask: all, coefficient: 1, globalTokens: 1)
-      let (value, gradients) = onTape([([policy.count, 1], policy)]) { share.loss(of: $0[0]) }
+      let (value, gradients) = try onTape([([policy.count, 1], policy)]) { share.loss(of: $0[0]) }
       expectEqual([value], [found[name]!.reduce(0, +)], "\(golden.name): sum of \(name)")
       found["grad_sum_\(name)_wrt_logprobs"] = gradients[0]
     }
@@ -109,13 +109,13 @@ import Training
     let reference = try golden.whole("ref_logits")
     let shape = [logits.count / columns, columns]
     var found: [String: [Double]] = [:]
-    let divergence = onTape([(shape, logits)]) { operands in
+    let divergence = try onTape([(shape, logits)]) { operands in
       let other = operands[0].tape.device.tensor(shape, reference)
       let rows = relativeEntropy(of: operands[0], to: other)
       found["kl"] = rows.value.elements
       return scaledSum(rows, factor: 1)
     }
-    let entropies = onTape([(shape, logits)]) { operands in
+    let entropies = try onTape([(shape, logits)]) { operands in
       let rows = entropy(of: operands[0])
       found["entropy"] = rows.value.elements
       return scaledSum(rows, factor: 1)
@@ -182,7 +182,7 @@ import Training
           new: values, old: try golden.whole("old_values"),
           returns: try golden.whole("returns"), mask: mask), globalTokens: tokens)
     let coefficient = try golden.number("vf_coef")
-    let (total, gradients) = onTape([([new.count, 1], new), ([values.count, 1], values)]) {
+    let (total, gradients) = try onTape([([new.count, 1], new), ([values.count, 1], values)]) {
       weightedSum([(1, policy.loss(of: $0[0])), (coefficient, value.loss(of: $0[1]))])
     }
     golden.expect([
@@ -251,7 +251,7 @@ import Training
     let share = loss.evaluate(
       answers, counts: .init(answers: mask.rows, tokens: mask.tokens)
     ).share
-    let (value, gradients) = onTape([([new.count, 1], new)]) { share.loss(of: $0[0]) }
+    let (value, gradients) = try onTape([([new.count, 1], new)]) { share.loss(of: $0[0]) }
     golden.expect(["loss": [value], "grad_logprobs": gradients[0]])
   }
 }

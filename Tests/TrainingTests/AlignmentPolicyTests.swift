@@ -11,8 +11,10 @@ import Training
   // MARK: Divergence
 
   @Test(arguments: Precision.allCases)
-  func `the exact divergence is never negative and 0 for equal policies`(precision: Precision) {
-    let device = Device(precision: precision, threads: 1)
+  func `the exact divergence is never negative and 0 for equal policies`(precision: Precision)
+    throws
+  {
+    let device = try Device(precision: precision, threads: 1)
     let tape = Tape(device, recording: false)
     let (rows, columns) = (50, 37)
     let p = draws(rows * columns, seed: 5).map { 6 * $0 }

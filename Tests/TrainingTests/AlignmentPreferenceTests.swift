@@ -89,12 +89,13 @@ import Training
       let own = cut(policy)
       return (loss.evaluate(own, reference: cut(reference), lengths: cut(lengths)), own)
     }
-    func value(_ part: (PreferenceEvaluation, Paired<Double>)) -> Double {
-      onTape([([part.1.count, 1], part.1.chosen), ([part.1.count, 1], part.1.rejected)]) {
+    func value(_ part: (PreferenceEvaluation, Paired<Double>)) throws -> Double {
+      try onTape([([part.1.count, 1], part.1.chosen), ([part.1.count, 1], part.1.rejected)]) {
         part.0.loss(chosen: $0[0], rejected: $0[1], globalPairs: 7)
       }.value
     }
-    expectEqual([value(part(0..<3)) + value(part(3..<7))], [value(part(0..<7))], "loss")
+    expectEqual(
+      [try value(part(0..<3)) + value(part(3..<7))], [try value(part(0..<7))], "loss")
     let named = try InProcessRanks.run(2) { world in
       let own = part(world.rank == 0 ? 0..<2 : 2..<7)
       var statistics = PreferenceStatistics()

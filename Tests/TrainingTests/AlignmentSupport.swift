@@ -125,8 +125,8 @@ func expectEqual(
 /// A loss on a tape in float64 and its gradient by each operand, which is given as shape and values.
 func onTape(
   _ operands: [(shape: [Int], values: [Double])], _ loss: ([Variable]) -> Variable
-) -> (value: Double, gradients: [[Double]]) {
-  let device = Device(precision: .float64, threads: 1)
+) throws -> (value: Double, gradients: [[Double]]) {
+  let device = try Device(precision: .float64, threads: 1)
   let tape = Tape(device)
   let gradients = operands.map { device.tensor($0.shape) }
   let slots = gradients.map { GradientSlot(into: $0, on: device) }

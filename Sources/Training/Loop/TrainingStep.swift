@@ -62,6 +62,7 @@ public final class Trainer {
     self.device = device
     self.optimizer = optimizer
     self.clip = clip
+    device.background = { [weak parameters = model.parameters] in parameters?.poll() }
   }
 
   /// Gradients of the whole batch's objective into the parameters, summed over ranks.
@@ -75,7 +76,7 @@ public final class Trainer {
   public func step(
     _ microBatches: [MicroBatch], step: Int, learningRate: Double
   ) throws -> StepResult {
-    var result = summed(microBatches) { $0.scatterGradients(team: device.team) }
+    var result = summed(microBatches, overlapped: true) { $0.finishScatter(team: device.team) }
     if !result.loss.isFinite || !result.gradientNorm.isFinite {
       throw nonFinite(microBatches, step: step, result)
     }
@@ -84,19 +85,21 @@ public final class Trainer {
     optimizer.update(learningRate: learningRate, gradientScale: scale, team: device.team)
     updateSelectionBiases(result.counts)
     clock.end("update")
-    model.parameters.gatherValues()
+    // The next forward pass waits for each value when it comes to it.
+    model.parameters.startGatheringValues()
     clock.end("reduce")
     result.seconds += clock.phases
     return result
   }
 
-  /// Gradients that `sum` adds over ranks, with losses and norm of the whole batch.
+  /// Gradients that `sum` adds over ranks, with losses and norm of the whole batch; `overlapped` sums
+  /// have begun while backward ran.
   package func summed(
-    _ microBatches: [MicroBatch], by sum: (ParameterSet) -> Void
+    _ microBatches: [MicroBatch], overlapped: Bool = false, by sum: (ParameterSet) -> Void
   ) -> StepResult {
     var clock = PhaseClock(mesh.world.trace)
     let counts = wholeCounts(microBatches, &clock)
-    var result = localGradients(microBatches, counts: counts, &clock)
+    var result = localGradients(microBatches, counts: counts, overlapped: overlapped, &clock)
     sum(model.parameters)
     clock.end("reduce")
     let squares = model.parameters.sumOfSquaredGradients(team: device.team)
@@ -146,11 +149,14 @@ public final class Trainer {
       })
   }
 
-  /// This rank's gradients and shares of the losses; nothing is summed over ranks but counts.
+  /// This rank's gradients and shares of the losses; counts alone are summed over ranks, and where
+  /// `overlapped` the sums of gradients start as soon as backward is through with them.
   private func localGradients(
-    _ microBatches: [MicroBatch], counts given: BatchCounts?, _ clock: inout PhaseClock
+    _ microBatches: [MicroBatch], counts given: BatchCounts?, overlapped: Bool = false,
+    _ clock: inout PhaseClock
   ) -> StepResult {
-    model.parameters.clearGradients()
+    let parameters = model.parameters
+    parameters.clearGradients()
     let layers = model.configuration.expertLayers.count
     let experts = model.configuration.router.experts
     var result = StepResult(
@@ -160,9 +166,14 @@ public final class Trainer {
           probabilities: Array(repeating: 0, count: experts), balance: 0, z: 0), count: layers),
       seconds: [])
     var seen = noCounts
-    for micro in microBatches {
+    for (index, micro) in microBatches.enumerated() {
       let tape = Tape(device)
-      let output = model.forward(micro.batch, on: tape, drops: true)
+      // Only the last micro-batch completes a gradient.
+      let completes = overlapped && index == microBatches.count - 1
+      let output = model.forward(
+        micro.batch, on: tape, drops: true,
+        onBackward: completes
+          ? { [team = device.team] in parameters.startScatter(beyond: $0, team: team) } : nil)
       let own = model.counts(output, labels: micro.labels, micro.batch)
       seen = seen + own
       clock.end("forward")
