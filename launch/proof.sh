@@ -19,8 +19,11 @@ resume         | 5 random stops on 1 and 2 ranks: equal bit for bit
 data-parallel  | 1, 2, 4 ranks: weights equal; 20 losses within 1e-5, 1e-11 (float64); 200 within 2 x spread
 kills          | 20 random kills, ≥ 5 in a save: equal bit for bit, no process left
 layouts        | all legal layouts of 1 to 8 ranks and of 1, 2, 4, 8 under mpirun: ≤ 1e-11, float64
+resume-layouts | six layouts, all ordered pairs: bitwise equal after A → B → A, losses go on within 1e-5
 layout-goldens | every golden case, gradients included, at 2, 4 and 8 ranks under mpirun
 long-runs      | 300 steps, six layouts: first 20 within 1e-5, curves within 2 x the spread
+layout-memory  | set c, tensor=2,expert=2,expert-tensor=2: state ≤ 0.28 x one rank, peak ≤ that + 300 MB
+cost           | set b on 2 ranks: expert = 2 ≥ 0.90 x, tensor = 2 ≥ 0.80 x the tokens/s of data = 2
 scaling        | set b, 8 sequences a rank: 2 ranks x 1 thread ≥ 1.80 x 1 rank x 1 thread
 hosts          | verified on 2 and 3 hosts over TCP; a host cut off ends both sides in ≤ 15 s
 wire           | counters of 2 hosts within 5 % of the bytes told; 1 Gbit/s: ≤ 1.15 x compute or wire
