@@ -14,6 +14,7 @@ tensorboard    | TensorBoard itself reads what metrics.jsonl says, after two kil
 bad-input      | each refused with one message, non-zero on all ranks, nothing lost
 export         | transformers on exported folders: all within 1e-4 of the largest entry
 faults         | ranks that differ: named and ended in ≤ 5 s, 20 of 20
+wiring         | 8 ranks: handshake and wiring test ≤ 500 ms
 watchdog       | ranks stopped, skipping a collective, never coming: named and ended ≤ 5 s after time, 15 of 15
 resume         | 5 random stops on 1 and 2 ranks: equal bit for bit
 data-parallel  | 1, 2, 4 ranks: weights equal; 20 losses within 1e-5, 1e-11 (float64); 200 within 2 x spread

@@ -66,6 +66,8 @@ private final class PretrainingRun {
   /// Watches as long as it is there; nil where the configuration wants none.
   private let watchdog: Watchdog?
   private var meter: CollectiveMeter
+  /// What the handshake and the wiring test took.
+  private var checking: Duration
   /// On rank 0.
   private var output: RunOutput?
   private var lastSaved: String?
@@ -74,12 +76,16 @@ private final class PretrainingRun {
     self.options = options
     self.world = world
     var configuration = options.configuration
+    // What follows is timed without the start of the slowest rank.
+    world.barrier()
+    var start = ContinuousClock.now
     // First of all: ranks that differ here would part at the next collective.
     try Handshake.check(
       options.handshake + [
         ("configuration", configuration.canonicalText), ("resume", String(options.isResuming)),
         ("product kernel", productKernelName), ("threads", String(options.threads)),
       ], over: world)
+    checking = ContinuousClock.now - start
     let layout = try world.agreeing {
       let layout = try configuration.layout.layout(ranks: world.size)
       try configuration.validate(layout)
@@ -102,13 +108,17 @@ private final class PretrainingRun {
       try Device(precision: configuration.run.precision, threads: options.threads)
     }
     let mesh = ProcessMesh(world, layout: layout)
+    start = ContinuousClock.now
     try Handshake.check(
       [("tokenizer", text.tokenizer.fingerprint), ("corpus", text.training.fingerprint)],
       over: world)
+    checking += ContinuousClock.now - start
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
       dispatch: configuration.layout.dispatch)
+    start = ContinuousClock.now
     try model.parameters.checkWiring(over: world)
+    checking += ContinuousClock.now - start
     model.recomputesBlocks = configuration.training.recompute == .block
     let settings = configuration.optimizer
     trainer = Trainer(
@@ -178,6 +188,10 @@ private final class PretrainingRun {
       lines.append(
         "tokens: kept in \(configuration.run.tokenFolder), since the corpus' folder cannot be "
           + "written")
+    }
+    if world.size > 1 {
+      let milliseconds = Figure.fixed(checking / .milliseconds(1), 0)
+      lines.append("ranks: handshake and wiring test passed in \(milliseconds) ms")
     }
     if let warning = productKernelWarning { lines.append("warning: \(warning)") }
     for checkpoint in resumed?.passedOver ?? [] {
