@@ -10,8 +10,8 @@ install_packages "${packages[@]}" bible-kjv
 "$apus_root/launch/build.sh" --product apus
 cd "$apus_root"
 launch/corpus.sh kjv
-[ -f corpora/kjv-2048.json ] ||
-  "$apus" tokenizer train corpora/kjv.txt --vocabulary 2048 --output corpora/kjv-2048.json
+[ -f corpora/kjv-4096.json ] ||
+  "$apus" tokenizer train corpora/kjv.txt --vocabulary 4096 --output corpora/kjv-4096.json
 
 # A run of last time is kept: this one gets the first name without checkpoints.
 name=quickstart

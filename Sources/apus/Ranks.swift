@@ -40,7 +40,14 @@ struct RankOptions: ParsableArguments {
       }
       return
     }
-    let world = MPIEnvironment.start(isChecked: checkCollectives)
+    try Self.runLaunched(isChecked: checkCollectives, body)
+  }
+
+  /// Runs `body` on the ranks that mpirun started, or on one rank.
+  static func runLaunched(
+    isChecked: Bool = false, _ body: (Communicator) throws -> Void
+  ) throws {
+    let world = MPIEnvironment.start(isChecked: isChecked)
     do {
       try body(world)
     } catch let quiet as QuietExit {

@@ -53,8 +53,7 @@ struct LayoutsCommand: ParsableCommand {
   func run() throws {
     let report = LayoutReport(bar: bar, showsFloat32: float32, json: json)
     if mpi {
-      let options = RankOptions()
-      try options.run { world in
+      try RankOptions.runLaunched { world in
         let check = try world.agreeing { try self.check() }
         let layouts = try world.agreeing { try self.layouts(check, ranks: world.size) }
         if world.rank == 0 { report.begin(check.configuration) }

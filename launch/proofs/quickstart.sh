@@ -3,8 +3,8 @@
 set -euo pipefail
 . "$(dirname "$0")/runs.sh"
 
-[ -f corpora/kjv-2048.json ] ||
-  "$apus" tokenizer train corpora/kjv.txt --vocabulary 2048 --output corpora/kjv-2048.json >&2
+[ -f corpora/kjv-4096.json ] ||
+  "$apus" tokenizer train corpora/kjv.txt --vocabulary 4096 --output corpora/kjv-4096.json >&2
 worst=0
 longest=0
 for seed in 1 2 3; do

@@ -21,7 +21,7 @@ train() {
   local index=$1 name=$2 until=$3
   shift 3
   on "$index" pretrain "${small[@]}" --set run.name="$name" --set training.steps="$until" \
-    --set evaluation.windows=1 --set checkpoint.every=0 --set schedule.kind=constant "$@"
+    --set checkpoint.every=0 --set schedule.kind=constant "$@"
 }
 
 tensors() { (cd "$1" && cat ./*.safetensors | sha256sum); }
