@@ -19,6 +19,7 @@ watchdog       | ranks stopped, skipping a collective, never coming: named and e
 resume         | 5 random stops on 1 and 2 ranks: equal bit for bit
 data-parallel  | 1, 2, 4 ranks: weights equal; 20 losses within 1e-5, 1e-11 (float64); 200 within 2 x spread
 kills          | 20 random kills, ≥ 5 in a save: equal bit for bit, no process left
+planted-faults | six classic faults of parallel training, planted one at a time: each is found
 layouts        | all legal layouts of 1 to 8 ranks and of 1, 2, 4, 8 under mpirun: ≤ 1e-11, float64
 resume-layouts | six layouts, all ordered pairs: bitwise equal after A → B → A, losses go on within 1e-5
 layout-goldens | every golden case, gradients included, at 2, 4 and 8 ranks under mpirun

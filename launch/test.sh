@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test: plainly, then those of ranks under mpirun.
+# Installs what is missing, builds, and runs every test: plainly, then those of ranks under mpirun,
+# where every layout is compared with one rank as well.
 # launch/test.sh [FILTER]: only tests whose name matches.
 set -euo pipefail
 . "$(dirname "$0")/environment.sh"
@@ -36,6 +37,10 @@ for ranks in 2 4; do
   # Suites of ParallelTests, and those elsewhere whose names end in OnRanks.
   run "on $ranks ranks" timeout -k 5 300 mpirun "${mpirun_options[@]}" -n "$ranks" \
     "$tests" --testing-library swift-testing --no-parallel --filter 'ParallelTests\.|OnRanks'
+  say "layouts of $ranks ranks"
+  line=$(launch/local.sh "$ranks" "$apus" verify layouts configs/layouts.yaml --mpi --no-float32 |
+    tail -n 1) || failed+=("layouts of $ranks ranks")
+  summary+=("on $ranks ranks: ${line:-no layout was compared}")
 done
 
 printf 'apus: %s\n' "${summary[@]}"

@@ -191,6 +191,10 @@ private final class PretrainingRun {
     }
     if world.size > 1 {
       let milliseconds = Figure.fixed(checking / .milliseconds(1), 0)
+      let isDealt = trainer.mesh.size(.expert) * trainer.mesh.size(.expertTensor) > 1
+      lines.append(
+        "layout: \(trainer.mesh.layout)"
+          + (isDealt ? "; experts by \(model.dispatch.rawValue)" : ""))
       lines.append("ranks: handshake and wiring test passed in \(milliseconds) ms")
     }
     if let warning = productKernelWarning { lines.append("warning: \(warning)") }
@@ -297,10 +301,12 @@ private final class PretrainingRun {
     let tokens = Double(max(result.counts.tokens, 1))
     let layers = configuration.model.expertLayers.enumerated().map { index, layer in
       let own = sums[index * width..<(index + 1) * width]
+      let counts = result.counts.expertChoices[index]
+      let chosen = result.counts.tokens * configuration.model.router.expertsPerToken
       return LayerRouting(
-        layer: layer, counts: result.counts.expertChoices[index],
-        probabilities: own.dropLast(2).map { $0 / tokens }, tokens: result.counts.tokens,
-        balance: own[own.endIndex - 2], z: own[own.endIndex - 1])
+        layer: layer, counts: counts, probabilities: own.dropLast(2).map { $0 / tokens },
+        tokens: result.counts.tokens, balance: own[own.endIndex - 2], z: own[own.endIndex - 1],
+        dropped: chosen - counts.reduce(0, +))
     }
     return RouterRecord(step: state.step, layers: layers)
   }

@@ -78,6 +78,28 @@ struct RankFaultTests {
       ["pretrain", "tiny.yaml", "--set", "run.name=never", "--set", "training.batch=1"],
       says: ["training.batch is 1", "2 or more", "2 data ranks"], status: 64),
     Refusal(
+      "a layout that does not multiply",
+      ["pretrain", "tiny.yaml", "--set", "run.name=never", "--layout", "tensor=3"],
+      says: ["layout 'tensor=3'", "impossible on 2 ranks", "nearest: data="], status: 64),
+    Refusal(
+      "an axis that there is not",
+      ["pretrain", "tiny.yaml", "--set", "run.name=never", "--layout", "pipeline=2"],
+      says: ["'pipeline=2' names no axis", "data, tensor, expert-data"], status: 64),
+    Refusal(
+      "experts that do not divide",
+      [
+        "pretrain", "tiny.yaml", "--set", "run.name=never", "--layout", "expert=2",
+        "--set", "model.router.experts=3",
+      ],
+      says: ["layout.expert is 2", "a divisor of 3, the number of experts"], status: 64),
+    Refusal(
+      "more tensor ranks than heads",
+      [
+        "pretrain", "tiny.yaml", "--set", "run.name=never", "--layout", "tensor=2",
+        "--set", "model.heads=1", "--set", "model.keyValueHeads=1", "--set", "model.headWidth=16",
+      ],
+      says: ["layout.tensor is 2", "1 to 1, the number of attention heads"], status: 64),
+    Refusal(
       "a missing corpus",
       ["pretrain", "tiny.yaml", "--set", "run.name=never", "--set", "data.corpus=none.txt"],
       says: ["none.txt", "No such file"]),
