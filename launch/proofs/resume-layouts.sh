@@ -53,7 +53,7 @@ for a in "${!layouts[@]}"; do
         apart = ($2 - own[$1]) / own[$1]; if (apart < 0) apart = -apart
         if (apart > worst) worst = apart; seen++
       }
-      END { print seen > 0 ? worst : 1 }' "$folder/losses-$a" "$folder/losses-there")
+      END { print (seen > 0 ? worst : 1) }' "$folder/losses-$a" "$folder/losses-there")
   done
 done
 echo "$equal of 30 pairs bitwise equal there and back; next losses within $worst"
