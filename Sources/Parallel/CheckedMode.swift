@@ -116,7 +116,7 @@ extension Communicator {
   /// Ends the run unless all ranks of the group came for the same. Whatever they came for, they
   /// meet here in the same call of the transport with equally many bytes.
   func compare(_ announcement: Announcement) {
-    let memory = stagingMemory(bytes: Announcement.bytes * size)
+    let memory = staging.shared(bytes: Announcement.bytes * size)
     announcement.write(to: memory + rank * Announcement.bytes)
     transport.allGather(memory, counts: [Int](repeating: Announcement.bytes, count: size))
     let calls = (0..<size).map { Announcement(UnsafeRawPointer(memory + $0 * Announcement.bytes)) }

@@ -141,7 +141,7 @@ extension Communicator {
     let width = array.precision.bytes
     let longest = slices.map(\.count).max() ?? 0
     let bucket = max(1, min(bucketBytes / width / size, longest))
-    let staging = stagingMemory(bytes: bucket * size * width)
+    let staging = staging.shared(bytes: bucket * size * width)
     for start in stride(from: 0, to: longest, by: bucket) {
       // Part of every rank's slice that this bucket holds; short slices may be through.
       let parts = slices.map { slice in
@@ -185,7 +185,7 @@ extension Communicator {
   /// All arrays are gathered and added by every rank: one exchange where slices take two.
   private func sumSmall(_ array: Matrix) {
     let bytes = array.count * array.precision.bytes
-    let staging = stagingMemory(bytes: bytes * size)
+    let staging = staging.shared(bytes: bytes * size)
     if bytes > 0 { (staging + rank * bytes).copyMemory(from: array.base, byteCount: bytes) }
     transport.allGather(staging, counts: [Int](repeating: bytes, count: size))
     let sources = (0..<size).map {

@@ -26,10 +26,7 @@ public final class Communicator: @unchecked Sendable {
   private var sequence = 0
   /// Collectives that were under way together so far.
   private var tags = 0
-  /// Memory of collectives that are over, for the next.
-  private var spare: [(base: UnsafeMutableRawPointer, bytes: Int)] = []
-  private var staging: UnsafeMutableRawPointer?
-  private var stagingBytes = 0
+  let staging = StagingMemory()
 
   /// A world; checked ranks compare what they came for before each collective.
   init(_ transport: any Transport, name: String, isChecked: Bool = false) {
@@ -53,11 +50,6 @@ public final class Communicator: @unchecked Sendable {
     self.members = members
     speaker = whole.speaker
     watch = whole.watch
-  }
-
-  deinit {
-    free(staging)
-    for memory in spare { free(memory.base) }
   }
 
   /// A world of one rank, without MPI.
@@ -308,31 +300,6 @@ extension Communicator {
       (1..<size).reduce(whole[index]) { operation($0, whole[$1 * values.count + index]) }
     }
   }
-
-  /// Memory of at least `bytes` that lasts until the next call; kept between calls.
-  func stagingMemory(bytes: Int) -> UnsafeMutableRawPointer {
-    if bytes > stagingBytes {
-      free(staging)
-      staging = nil
-      require(posix_memalign(&staging, 64, bytes) == 0, "no memory for \(bytes) bytes of staging")
-      stagingBytes = bytes
-    }
-    return staging ?? noMemory
-  }
-
-  /// Memory of at least `bytes` until it is given back, for a collective that is under way.
-  func borrow(bytes: Int) -> UnsafeMutableRawPointer {
-    let fitting = spare.indices.filter { spare[$0].bytes >= bytes }
-    if let best = fitting.min(by: { spare[$0].bytes < spare[$1].bytes }) {
-      return spare.remove(at: best).base
-    }
-    var memory: UnsafeMutableRawPointer?
-    require(
-      posix_memalign(&memory, 64, max(bytes, 64)) == 0, "no memory for \(bytes) bytes of staging")
-    return memory!
-  }
-
-  func giveBack(_ memory: UnsafeMutableRawPointer, bytes: Int) { spare.append((memory, bytes)) }
 
   /// Tells apart what is under way at once. 0 is for what is not; MPI allows 32767 at the least.
   func nextTag() -> Int {

@@ -14,8 +14,7 @@ public final class PendingReduceScatter {
   private let mine: Range<Int>
   private let own: Matrix
   private let team: ThreadTeam?
-  private let staging: UnsafeMutableRawPointer
-  private let stagingBytes: Int
+  private let staging: StagingMemory.Loan
   private var exchange: (any StartedExchange)?
 
   fileprivate init(
@@ -33,13 +32,12 @@ public final class PendingReduceScatter {
     receiveCounts[group.rank] = 0
     var sendCounts = slices.map { $0.count * width }
     sendCounts[group.rank] = 0
-    stagingBytes = receiveCounts.reduce(0, +)
-    staging = group.borrow(bytes: stagingBytes)
+    staging = group.staging.borrow(bytes: receiveCounts.reduce(0, +))
     if group.size > 1 {
       exchange = group.transport.start(
         ExchangePlan(
           send: UnsafeRawPointer(whole.base), sendCounts: sendCounts,
-          sendOffsets: slices.map { $0.lowerBound * width }, receive: staging,
+          sendOffsets: slices.map { $0.lowerBound * width }, receive: staging.base,
           receiveCounts: receiveCounts, receiveOffsets: receiveCounts.offsets), tag: tag)
     } else {
       group.copyBytes(of: group.part(whole, mine), to: own)
@@ -48,7 +46,7 @@ public final class PendingReduceScatter {
 
   deinit {
     wait()
-    group.giveBack(staging, bytes: stagingBytes)
+    group.staging.giveBack(staging)
   }
 
   /// Whether it is over; brings it on.
@@ -68,7 +66,7 @@ public final class PendingReduceScatter {
 
   private func add() {
     exchange = nil
-    group.addInRankOrder(whole, mine, received: staging, into: own, team: team)
+    group.addInRankOrder(whole, mine, received: staging.base, into: own, team: team)
   }
 }
 
