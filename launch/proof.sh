@@ -24,6 +24,7 @@ layouts        | all legal layouts of 1 to 8 ranks and of 1, 2, 4, 8 under mpiru
 resume-layouts | six layouts, all ordered pairs: bitwise equal after A → B → A, losses go on within 1e-5
 layout-goldens | every golden case, gradients included, at 2, 4 and 8 ranks under mpirun
 long-runs      | 300 steps, six layouts: first 20 within 1e-5, curves within 2 x the spread
+bytes          | bytes that ranks send within 1 % of the formulas
 layout-memory  | set c, tensor=2,expert=2,expert-tensor=2: state ≤ 0.28 x one rank, peak ≤ that + 300 MB
 cost           | set b on 2 ranks: expert = 2 ≥ 0.90 x, tensor = 2 ≥ 0.80 x the tokens/s of data = 2
 scaling        | set b, 8 sequences a rank: 2 ranks x 1 thread ≥ 1.80 x 1 rank x 1 thread

@@ -49,6 +49,6 @@ extension ParameterSet {
         learningRate: learningRate, parameters: piece.values, gradients: piece.gradients, team: team
       )
     }
-    gatherValues()
+    startGatheringValues()
   }
 }

@@ -76,6 +76,7 @@ public final class ParameterSet {
   private var buckets: [ObjectIdentifier: Int] = [:]
   private var bucket = 0
   private var bucketElements = 0
+  private let leastBucketElements: Int
   /// What this rank updates: parts of parameters, group after group.
   public private(set) var pieces: [ParameterPiece] = []
   /// Elements of this rank's shares, gaps between parameters included.
@@ -83,8 +84,16 @@ public final class ParameterSet {
   private var position: MeshPosition?
   private var names: Set<String> = []
 
-  public init() {}
+  /// Parts of fewer elements are summed together with what follows them.
+  public init(leastBucketElements: Int = usualBucketElements) {
+    self.leastBucketElements = leastBucketElements
+  }
 
+  // Whoever writes into the parameters' memory must be through before it goes.
+  deinit {
+    traffic.finishSums()
+    traffic.finishArrivals()
+  }
   /// Declares a parameter. Its name is unique in the model.
   public func declare(
     _ name: String, _ shape: [Int], _ initial: Initialiser, placement: Placement = .whole
@@ -100,7 +109,7 @@ public final class ParameterSet {
   /// What is declared from here on may be summed over ranks apart from what was before, as soon as
   /// backward is through with it. Small parts stay together. Gives the part's number.
   @discardableResult public func beginBucket() -> Int {
-    if bucketElements >= Self.bucketElements {
+    if bucketElements >= leastBucketElements {
       bucket += 1
       bucketElements = 0
     }
@@ -108,7 +117,7 @@ public final class ParameterSet {
   }
 
   /// Elements below which a sum of its own does not pay.
-  private static let bucketElements = 1 << 19
+  public static let usualBucketElements = 1 << 19
 
   /// Elements of all parameters, whole.
   public var count: Int { parameters.reduce(0) { $0 + $1.count } }

@@ -5,7 +5,7 @@ import Kernels
 /// A reduce-scatter under way; bits equal to `Communicator.reduceScatter`'s.
 ///
 /// Until it is over `whole` must not be written, nor `own` used. Several may be under way on one
-/// group, started and waited for in the same order on all ranks; each rank polls when it likes.
+/// group, started in the same order on all ranks; each rank polls and waits when it likes.
 /// Open MPI moves bytes only while it is called, so that what is never polled travels in `wait`.
 public final class PendingReduceScatter {
   private let group: Communicator

@@ -83,7 +83,7 @@ private final class PretrainingRun {
     try Handshake.check(
       options.handshake + [
         ("configuration", configuration.canonicalText), ("resume", String(options.isResuming)),
-        ("product kernel", productKernelName), ("threads", String(options.threads)),
+        ("product kernel", productKernelName),
       ], over: world)
     checking = ContinuousClock.now - start
     let layout = try world.agreeing {

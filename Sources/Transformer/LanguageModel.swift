@@ -41,7 +41,7 @@ struct Block {
 /// A mixture-of-experts language model. Layers say how parameters are placed; none asks for a rank.
 public final class LanguageModel {
   public let configuration: ModelConfiguration
-  public let parameters = ParameterSet()
+  public let parameters: ParameterSet
   /// Whether a block's activations are kept for backward, or computed twice.
   public var recomputesBlocks = false
   private let embeddingTable: Parameter
@@ -65,13 +65,15 @@ public final class LanguageModel {
   }
 
   /// Declares and draws all parameters, split as the mesh's layout says. Throws
-  /// `ModelConfigurationError`.
+  /// `ModelConfigurationError`. Gradients are summed in parts of `leastBucketElements` or more.
   public init(
     _ configuration: ModelConfiguration, on device: Device, mesh: ProcessMesh, seed: UInt64,
-    dispatch: ExpertDispatch = .automatic
+    dispatch: ExpertDispatch = .automatic,
+    leastBucketElements: Int = ParameterSet.usualBucketElements
   ) throws {
     try configuration.validate()
     try configuration.validate(mesh.layout)
+    parameters = ParameterSet(leastBucketElements: leastBucketElements)
     self.configuration = configuration
     self.device = device
     let groups = ModelGroups(configuration, mesh: mesh, dispatch: dispatch)

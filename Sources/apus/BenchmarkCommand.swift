@@ -62,6 +62,7 @@ struct BenchmarkCommand: ParsableCommand {
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: 1,
       dispatch: configuration.layout.dispatch)
+    try model.parameters.checkWiring(over: world)
     model.recomputesBlocks = configuration.training.recompute == .block
     let settings = configuration.optimizer
     let trainer = Trainer(

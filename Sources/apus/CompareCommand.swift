@@ -58,8 +58,8 @@ struct CompareCommand: ParsableCommand {
           JSONObject(
             [
               ("runs", .integer(Int64(all.count))),
-              ("first_difference", .number(comparison.firstDifference)),
-            ] + (comparison.distance.map { [("distance_in_spreads", .number($0))] } ?? [])
+              ("first_difference", number(comparison.firstDifference)),
+            ] + (comparison.distance.map { [("distance_in_spreads", number($0))] } ?? [])
               + [("passes", .boolean(passes))])
         ).compact)
     } else {
@@ -73,4 +73,6 @@ struct CompareCommand: ParsableCommand {
     }
     if !passes { throw QuietExit(status: .failure) }
   }
+
+  private func number(_ value: Double) -> JSON { value.isFinite ? .number(value) : .null }
 }

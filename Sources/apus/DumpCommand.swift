@@ -56,6 +56,7 @@ struct DumpCommand: ParsableCommand {
     }
     let mesh = ProcessMesh(world, layout: split)
     let loaded = try LanguageModel(folder.configuration.model, on: device, mesh: mesh, seed: 0)
+    try loaded.parameters.checkWiring(over: world)
     try world.agreeing { try folder.load(into: loaded) }
     try loaded.dump(dumped, naming: folder.naming, to: output, over: mesh)
   }

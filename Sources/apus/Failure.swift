@@ -1,6 +1,7 @@
 // How the command ends when it does not succeed: one line on standard error, one exit status.
 
 import ArgumentParser
+import Parallel
 import Foundation
 import Training
 
@@ -15,7 +16,7 @@ enum ExitStatus: Int32 {
 }
 
 /// An argument that turns out wrong while the command runs.
-struct ArgumentError: Error, CustomStringConvertible {
+struct ArgumentError: AgreedError, CustomStringConvertible {
   let description: String
   init(_ description: String) { self.description = description }
 }

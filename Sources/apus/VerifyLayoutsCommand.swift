@@ -128,8 +128,7 @@ struct LayoutsCommand: ParsableCommand {
 }
 
 /// The table of findings, a line at a time.
-// @unchecked: used by rank 0's thread alone.
-private final class LayoutReport: @unchecked Sendable {
+private final class LayoutReport {
   private let bar: Double
   private let showsFloat32: Bool
   private let json: Bool

@@ -11,9 +11,10 @@ verified=0
 equal=0
 start 4 "${small[@]}" --set training.steps=20 --set run.name=local
 finish
+[ "$(losses local | wc -l)" -eq 20 ] || fail "the local run tells no 20 losses"
 for hosts in 2 3; do
   launch/hosts.sh up "$name" "$hosts"
-  if launch/hosts.sh run --on "$name" --ranks 4 "$apus" verify layouts configs/toy.yaml --mpi >&2; then
+  if launch/hosts.sh run --on "$name" --ranks 4 "$apus" verify layouts configs/layouts.yaml --mpi >&2; then
     verified=$((verified + 1))
   fi
   launch/hosts.sh run --on "$name" --ranks 4 \

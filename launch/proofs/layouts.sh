@@ -37,11 +37,15 @@ for variant in "${variants[@]}"; do
     tee -a "$results" >&2 || status=1
 done
 for ranks in 1 2 4 8; do
-  echo "== mpirun, $ranks ranks" >&2
-  launch/local.sh "$ranks" "$apus" verify layouts "$configuration" --mpi --json |
-    tee -a "$results" >&2 || status=1
+  for variant in "${variants[@]}"; do
+    set=()
+    for setting in ${variant#*:}; do set+=(--set "$setting"); done
+    echo "== mpirun, $ranks ranks, ${variant%%:*}" >&2
+    launch/local.sh "$ranks" "$apus" verify layouts "$configuration" --mpi --json --no-float32 \
+      "${set[@]}" < /dev/null | tee -a "$results" >&2 || status=1
+  done
 done
 grep -a '"layouts"' "$results" | sed 's/.*"layouts":\([0-9]*\),"worst":\([^,]*\),.*/\1 \2/' |
   awk '{ count += $1; if ($2 == "null" || $2 + 0 > worst) worst = $2 }
-    END { printf "%d layouts in 20 runs; worst relative difference %s\n", count, worst }'
+    END { printf "%d layouts in 80 runs; worst relative difference %s\n", count, worst }'
 [ "$status" -eq 0 ]

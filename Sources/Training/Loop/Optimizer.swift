@@ -42,7 +42,7 @@ public final class Optimizer {
   }
 
   /// One update of this rank's share from its summed gradients, each multiplied by `gradientScale`
-  /// first. `ParameterSet.gatherValues` then gives the others the new values.
+  /// first. `ParameterSet.startGatheringValues` then gives the others the new values.
   public func update(learningRate: Double, gradientScale: Double, team: ThreadTeam) {
     updates += 1
     for piece in parameters.pieces {

@@ -74,7 +74,7 @@ public struct LayoutCheck: Sendable {
     let device = try Device(precision: precision, threads: 1)
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
-      dispatch: dispatch)
+      dispatch: dispatch, leastBucketElements: 1)
     model.recomputesBlocks = configuration.training.recompute == .block
     return Trainer(
       model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: 0)
@@ -90,7 +90,14 @@ public struct LayoutCheck: Sendable {
     let initial = parameters.map(\.value.elements)
     var first: (terms: [Double], gradients: [[Double]])?
     for step in 0..<Self.steps {
-      let result = gradients(batches.microBatches(step: step, over: trainer.data))
+      let batch = batches.microBatches(step: step, over: trainer.data)
+      // Whole gradients at first, to be compared; then as training sums them: while backward runs.
+      let result =
+        first == nil
+        ? gradients(batch)
+        : trainer.summed(batch, overlapped: true) {
+          $0.finishScatter(team: trainer.device.team)
+        }
       if first == nil {
         first = (
           [result.loss, result.balance, result.z, result.gradientNorm],
