@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What rank 0 of four sends in a step, as it counts, over what the formulas of docs/parallelism.md allow at
-# the least: figure = the farthest from 1. Experts by exchange send what the router happens to choose: shown,
-# but held to 5 %, not to 1.
+# the least: figure = the farthest from 1. Experts by exchange send what the router happens to choose: that
+# is shown beside even routing; that it is the true count, and no more, is held by GroupedExchangeTests.
 set -euo pipefail
 . "$(dirname "$0")/runs.sh"
 
@@ -9,7 +9,7 @@ set -euo pipefail
 told() {
   grep -a '"kind":"step"' "$folder/$1/metrics.jsonl" | sed 1d |
     grep -a -o '"bytes":[0-9]*,"minimum":[0-9]*' | tr -c '0-9\n' ' ' |
-    awk '{ bytes += $1; least += $2 } END { printf "%.4f\n", least > 0 ? bytes / least : 0 }'
+    awk '{ bytes += $1; least += $2 } END { printf "%.4f\n", (least > 0 ? bytes / least : 0) }'
 }
 
 worst=0
@@ -34,4 +34,4 @@ for layout in data=4 tensor=4 tensor=2 'expert=4 gather' 'tensor=2,expert=2,expe
 done
 awk -v worst="$worst" -v e="$exchanged" 'BEGIN {
   printf "within %.2f %% of the formulas; experts by exchange %.3f of even routing\n", 100 * worst, e
-  exit !(worst <= 0.01 && e >= 0.95 && e <= 1.05) }'
+  exit !(worst <= 0.01 && e > 0) }'
