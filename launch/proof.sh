@@ -48,7 +48,8 @@ echo "row | bar | figure | verdict"
 for row in ${@:-$all}; do
   bar=$(sed -n "s/^$row *| //p" <<< "$table")
   log=$apus_root/.build/proofs/$row.log
-  if figure=$("$apus_root/launch/proofs/$row.sh" 2> "$log" | tee -a "$log" | tail -n 1); then
+  : > "$log"
+  if figure=$("$apus_root/launch/proofs/$row.sh" 2>> "$log" | tee -a "$log" | tail -n 1); then
     verdict=reached
   else
     verdict=MISSED
