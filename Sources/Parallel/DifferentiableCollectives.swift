@@ -15,6 +15,25 @@ extension Communicator {
   /// The part of `count` things that falls to this rank.
   public func ownShare(of count: Int) -> Range<Int> { share(of: count, part: rank, of: size) }
 
+  /// Those of `count` items, which all ranks hold alike, whose terms this rank adds to the objective:
+  /// index ≡ rank.
+  public func ownItems(of count: Int) -> [Int] { Array(stride(from: rank, to: count, by: size)) }
+
+  /// The sum over ranks, which all of them get: each then adds its own items' terms alone.
+  ///
+  /// It is its own dual.
+  public func summed(_ x: Variable) -> Variable {
+    guard size > 1 else { return x }
+    let tape = x.tape
+    func total(_ x: Tensor) -> Tensor {
+      let y = tape.device.tensor(x.shape)
+      copy(x.matrix, into: y.matrix, team: tape.team)
+      sum(y.flat, team: tape.team)
+      return y
+    }
+    return tape.result(total(x.value), from: [x]) { [dx = x.gradient] dy in dx?.add(total(dy)) }
+  }
+
   /// The rows of all ranks, in rank order: [counts[rank], C] gives [Σ counts, C].
   ///
   /// Its dual is `reduceScattered`.

@@ -48,6 +48,7 @@ public final class LanguageModel {
   let blocks: [Block]
   private let finalNorm: Parameter
   let outputMatrix: Parameter
+  let scalarHead: Parameter?
   private let rotations: RotaryTable
   /// The parameters' buckets of embedding, blocks and what follows them.
   private let buckets: [Int]
@@ -95,6 +96,7 @@ public final class LanguageModel {
       : parameters.declare(
         "lm_head.weight", [configuration.vocabulary, configuration.width],
         .normal(deviation: configuration.initialDeviation), placement: .split(0, over: .tensor))
+    scalarHead = configuration.scalarHead.declare(width: configuration.width, in: parameters)
     rotations = RotaryTable(
       headWidth: configuration.resolvedHeadWidth, positions: 512, base: configuration.rotaryBase,
       precision: device.precision)

@@ -38,6 +38,7 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
   /// Standard deviation of initial weights; projections into the residual stream are drawn
   /// smaller by √(2 · layers).
   public var initialDeviation = 0.02
+  public var scalarHead = ScalarHead.none
   public var router = RouterConfiguration()
 
   public init() {}
@@ -61,6 +62,8 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
     "denseWidth": "hidden width of dense feed-forward layers",
     "paddingToken": "token whose embedding row never changes; -1 is none",
     "initialDeviation": "standard deviation of initial weights",
+    "scalarHead":
+      "a number for each token, a reward's or value's: none, or weights that start at zero or normal",
     "router": "routing and experts",
   ]
 

@@ -26,10 +26,11 @@ public struct BatchCounts: Sendable, Equatable {
 
 /// The terms of the objective on the tape, and their values.
 public struct Objective {
-  /// What backward starts from: token + balance · coefficient + z · coefficient.
+  /// What backward starts from: task + balance · coefficient + z · coefficient.
   public let total: Variable
-  /// This rank's share of the mean negative log-probability of the labels, in nats.
-  public let tokenLoss: Double
+  /// This rank's share of what the task adds: of the mean negative log-probability of the labels, in
+  /// nats, say.
+  public let taskLoss: Double
   /// This rank's share of the balance loss, before its coefficient; 1 (pooled: k) is balance.
   public let balance: Double
   /// This rank's share of the z-loss, before its coefficient.
@@ -50,15 +51,22 @@ extension LanguageModel {
   ) -> Objective {
     let logProbabilities = logProbabilities(output.hidden, labels: labels, logits: given)
     let token = scaledSum(logProbabilities, factor: -1 / Double(max(counts.labels, 1)))
+    return objective(output, task: token, batch, counts: counts)
+  }
+
+  /// The same with another loss than the labels': `task` is this rank's part of it.
+  public func objective(
+    _ output: Output, task: Variable, _ batch: Batch, counts: BatchCounts
+  ) -> Objective {
     let router = configuration.router
-    var terms: [(weight: Double, term: Variable)] = [(1, token)]
+    var terms: [(weight: Double, term: Variable)] = [(1, task)]
     let balance = balanceTerms(output.routings, batch, counts)
     if router.balanceCoefficient > 0 { terms += balance.map { (router.balanceCoefficient, $0) } }
     let z = zTerms(output.routings, batch, counts)
     if router.zCoefficient > 0 { terms += z.map { (router.zCoefficient, $0) } }
     let layers = Double(max(output.routings.count, 1))
     return Objective(
-      total: weightedSum(terms), tokenLoss: token.value.scalar,
+      total: weightedSum(terms), taskLoss: task.value.scalar,
       balance: balance.reduce(0) { $0 + $1.value.scalar },
       z: z.reduce(0) { $0 + $1.value.scalar },
       layerBalance: balance.map { layers * $0.value.scalar },

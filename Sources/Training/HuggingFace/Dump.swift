@@ -148,7 +148,7 @@ private final class DumpedValues {
     let objective = model.objective(
       output, labels: micro.labels, batch, counts: counts, logits: logits)
     let scalars = mesh.world.sum([
-      objective.tokenLoss, objective.balance, objective.total.value.scalar,
+      objective.taskLoss, objective.balance, objective.total.value.scalar,
     ])
     for (name, value) in zip(["loss", "aux_loss", "total_loss"], scalars) {
       keep(name, [1], device.tensor([1], [value]))

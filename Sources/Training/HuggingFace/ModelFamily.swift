@@ -102,6 +102,7 @@ public struct FamilyConfiguration: Sendable {
     let router = model.router
     var problems: [String] = []
     func need(_ ok: Bool, _ setting: String) { if !ok { problems.append(setting) } }
+    need(model.scalarHead == .none, "model.scalarHead = \(model.scalarHead.rawValue)")
     need(router.sharedExperts == 0, "model.router.sharedExperts = \(router.sharedExperts)")
     need(router.score == .softmax, "model.router.score = \(router.score.rawValue)")
     need(!router.learnedTemperature, "model.router.learnedTemperature = true")

@@ -18,9 +18,15 @@ public struct MicroBatch: Sendable {
   }
 }
 
+/// A rank's part of what a step learns instead of the labels' negative log-probability: of one
+/// micro-batch, by its number among those of the step, and divided by global counts already.
+public typealias TaskLoss = (
+  _ output: LanguageModel.Output, _ micro: MicroBatch, _ number: Int
+) -> Variable
+
 /// What a step showed, over the whole batch and all ranks.
 public struct StepResult: Sendable {
-  /// Mean negative log-probability of the labels, nats per token.
+  /// Mean negative log-probability of the labels, nats per token; or the task's loss.
   public var loss: Double
   public var balance: Double
   public var z: Double
@@ -52,6 +58,9 @@ public final class Trainer {
   public let optimizer: Optimizer
   /// Bound of the gradient norm; 0 is none.
   public var clip: Double
+  /// What is learnt, nil for the labels. Experts then drop nothing: sequences' log-probabilities and
+  /// scores are those of the whole model.
+  public var task: TaskLoss?
 
   public init(
     _ model: LanguageModel, mesh: ProcessMesh, device: Device, optimizer: Optimizer, clip: Double
@@ -130,7 +139,7 @@ public final class Trainer {
     for micro in microBatches {
       if needsChoices {
         let output = model.forward(
-          micro.batch, on: Tape(device, recording: false), drops: true)
+          micro.batch, on: Tape(device, recording: false), drops: task == nil)
         counts = counts + model.counts(output, labels: micro.labels, micro.batch)
       } else {
         counts = counts + model.counts(labels: micro.labels, micro.batch)
@@ -171,7 +180,7 @@ public final class Trainer {
       // Only the last micro-batch completes a gradient.
       let completes = overlapped && index == microBatches.count - 1
       let output = model.forward(
-        micro.batch, on: tape, drops: true,
+        micro.batch, on: tape, drops: task == nil,
         onBackward: completes
           ? { [team = device.team] in parameters.startScatter(beyond: $0, team: team) } : nil)
       let own = model.counts(output, labels: micro.labels, micro.batch)
@@ -179,9 +188,13 @@ public final class Trainer {
       clock.end("forward")
       let counts = given ?? own.summed(over: mesh.world)
       clock.end("count")
-      let objective = model.objective(
-        output, labels: micro.labels, micro.batch, counts: counts)
-      result.loss += objective.tokenLoss
+      let objective =
+        if let task {
+          model.objective(output, task: task(output, micro, index), micro.batch, counts: counts)
+        } else {
+          model.objective(output, labels: micro.labels, micro.batch, counts: counts)
+        }
+      result.loss += objective.taskLoss
       result.balance += objective.balance
       result.z += objective.z
       for (layer, routing) in output.routings.enumerated() {
