@@ -72,7 +72,10 @@ struct Resumption {
       yaml: String(decoding: folder.contents(CheckpointPart.configuration), as: UTF8.self),
       file: path)
     // More steps may follow, on other threads; paths are compared by what they hold.
-    let free = ["training.steps", "run.threads", "data.corpus", "data.tokenizer", "layout"]
+    let free = [
+      "training.steps", "run.threads", "data.corpus", "data.tokenizer", "data.start",
+      "examples.training", "layout",
+    ]
     let json = try JSON(
       parsing: folder.contents(CheckpointPart.state), source: CheckpointPart.state)
     // An imported model has seen no text yet: only the model itself must be the same.

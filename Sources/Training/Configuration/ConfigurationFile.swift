@@ -1,14 +1,49 @@
 // How a run's configuration is loaded: file, then `--set`, then the range of every value.
 
 import Foundation
+import Transformer
 
 extension RunConfiguration {
   /// Reads a YAML file and `--set` arguments over the defaults.
   ///
   /// Throws `ConfigurationError` for the first thing that cannot be used.
   public static func load(file: String, settings: [String] = []) throws -> RunConfiguration {
-    var configuration = try read(
+    try named(
+      for: file,
+      read(yaml: ConfigurationFile.text(of: file), file: file, settings: settings))
+  }
+
+  /// The same for a run of `stage`, whose model is that of `data.start` where nothing else is said.
+  ///
+  /// Throws `FileError` for a start that is no checkpoint.
+  public static func load(
+    file: String, settings: [String] = [], stage: StageName
+  ) throws -> RunConfiguration {
+    var overlay = try Self.overlay(
       yaml: ConfigurationFile.text(of: file), file: file, settings: settings)
+    let said = overlay.place(of: "run.stage")
+    let read = overlay.resolved()
+    guard said == "default" || read.run.stage == stage else {
+      throw ConfigurationError(
+        place: said, problem: "run.stage is \(read.run.stage.rawValue)",
+        accepted: "\(stage.rawValue), which the subcommand says, or nothing")
+    }
+    overlay.fill("run.stage", SettingValue(stage)!, place: "apus \(stage.rawValue)")
+    if stage == .reward {
+      overlay.fill("model.scalarHead", SettingValue(ScalarHead.zero)!, place: "apus reward")
+    }
+    if let start = try StartCheckpoint(read) {
+      for setting in start.configuration.model.settings {
+        overlay.fill("model.\(setting.path)", setting.value, place: start.folder.path)
+      }
+    }
+    return try named(for: file, overlay.validated())
+  }
+
+  private static func named(
+    for file: String, _ configuration: RunConfiguration
+  ) -> RunConfiguration {
+    var configuration = configuration
     if configuration.run.name.isEmpty {
       configuration.run.name = ConfigurationFile.stem(of: file)
     }
@@ -19,10 +54,16 @@ extension RunConfiguration {
   public static func read(
     yaml: String, file: String, settings: [String] = []
   ) throws -> RunConfiguration {
+    try overlay(yaml: yaml, file: file, settings: settings).validated()
+  }
+
+  private static func overlay(
+    yaml: String, file: String, settings: [String]
+  ) throws -> ConfigurationOverlay<RunConfiguration> {
     var overlay = ConfigurationOverlay<RunConfiguration>()
     try overlay.read(yaml: yaml, file: file)
     for setting in settings { try overlay.set(setting) }
-    return try overlay.validated()
+    return overlay
   }
 
   /// The defaults, changed by `--set` arguments alone.

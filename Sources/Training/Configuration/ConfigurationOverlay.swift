@@ -28,6 +28,13 @@ package struct ConfigurationOverlay<Root: ConfigurationSection> {
     }
   }
 
+  /// Gives a setting that was not read a value which comes from somewhere else.
+  mutating func fill(_ path: String, _ value: SettingValue, place: String) {
+    guard places[path] == nil else { return }
+    values[path] = value
+    places[path] = place
+  }
+
   /// Where a setting was read, or `default`.
   package func place(of path: String) -> String {
     // A range check may name one element or a derived value below the setting.

@@ -40,7 +40,8 @@ extension RunConfiguration {
   /// the same run, bit for bit.
   public static func changesLearning(_ path: String) -> Bool {
     let apart = [
-      "run.name", "run.folder", "run.watchdogSeconds", "evaluation", "samples", "checkpoint",
+      "run.name", "run.folder", "run.watchdogSeconds", "examples.evaluation", "evaluation",
+      "samples", "checkpoint",
       "display",
     ]
     return !apart.contains { path == $0 || path.hasPrefix($0 + ".") }

@@ -19,6 +19,7 @@ extension RunConfiguration {
     try samples.validate()
     try checkpoint.validate()
     try display.validate()
+    try validateStage()
   }
 
   /// Throws `SettingRangeError` if the ranks of this layout cannot share the work.

@@ -1,21 +1,24 @@
-// Everything that a pretraining run can be told, with every default; the model's part is
+// Everything that a run of any stage can be told, with every default; the model's part is
 // `ModelConfiguration`.
 
 import Kernels
 import Parallel
 import Transformer
 
-/// The settings of a pretraining run.
+/// The settings of a run.
 ///
 /// What follows from them (steps an epoch, sequences a rank) is computed where it is needed.
 public struct RunConfiguration: ConfigurationSection {
   public var run = RunSettings()
   public var data = DataConfiguration()
+  public var examples = ExampleConfiguration()
   public var model = ModelConfiguration()
   public var layout = LayoutConfiguration()
   public var training = TrainingConfiguration()
   public var optimizer = OptimizerConfiguration()
   public var schedule = ScheduleConfiguration()
+  public var reward = RewardConfiguration()
+  public var preference = PreferenceConfiguration()
   public var evaluation = EvaluationConfiguration()
   public var samples = SampleConfiguration()
   public var checkpoint = CheckpointConfiguration()
@@ -26,11 +29,14 @@ public struct RunConfiguration: ConfigurationSection {
   public static let meanings: [String: String] = [
     "run": "the run itself",
     "data": "what is read",
+    "examples": "what stages after pretraining learn from",
     "model": "sizes and options of the transformer",
     "layout": "how the model is split over ranks; data ranks follow",
     "training": "steps and batches",
     "optimizer": "AdamW",
     "schedule": "learning rate over the steps, as a factor of optimizer.learningRate",
+    "reward": "loss of the reward model",
+    "preference": "loss of direct preference optimisation",
     "evaluation": "loss on text that is not trained on",
     "samples": "text written while training",
     "checkpoint": "what is saved and kept",
@@ -38,10 +44,16 @@ public struct RunConfiguration: ConfigurationSection {
   ]
 }
 
-/// Name, seed, precision, threads and place of a run.
+/// What a run learns, named as its subcommand.
+public enum StageName: String, Codable, Sendable, CaseIterable {
+  case pretrain, sft, reward, dpo
+}
+
+/// Name, stage, seed, precision, threads and place of a run.
 public struct RunSettings: ConfigurationSection {
   /// Empty takes the configuration file's name.
   public var name = ""
+  public var stage = StageName.pretrain
   public var seed = 1
   public var precision = Precision.float32
   /// Threads of one rank; 0 shares the machine's cores among its ranks.
@@ -57,6 +69,7 @@ public struct RunSettings: ConfigurationSection {
 
   public static let meanings: [String: String] = [
     "name": "folder of the run within run.folder; empty takes the configuration file's name",
+    "stage": "what is learnt; the subcommand says it",
     "seed": "every random number derives from it",
     "precision": "of weights and all arithmetic",
     "threads": "threads of one rank; 0 is the machine's cores / its ranks",
@@ -70,6 +83,8 @@ public struct RunSettings: ConfigurationSection {
 public struct DataConfiguration: ConfigurationSection {
   public var corpus = "corpora/kjv.txt"
   public var tokenizer = "corpora/kjv-2048.json"
+  /// Empty draws the first weights.
+  public var start = ""
   /// Tokens of one training sequence.
   public var sequenceLength = 256
 
@@ -77,8 +92,10 @@ public struct DataConfiguration: ConfigurationSection {
 
   public static let meanings: [String: String] = [
     "corpus": "UTF-8 text file, folder of such files, or JSONL with a text field",
-    "tokenizer": "tokenizer.json of a byte-level BPE",
-    "sequenceLength": "tokens of one training sequence",
+    "tokenizer": "tokenizer.json of a byte-level BPE; that of data.start goes before it",
+    "start":
+      "checkpoint, or a run's folder for its newest, whose weights come first; empty draws them",
+    "sequenceLength": "tokens of one training sequence; the longest example",
   ]
 }
 

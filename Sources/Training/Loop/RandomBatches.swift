@@ -41,13 +41,20 @@ extension [[Int32]] {
   func microBatches(
     of size: Int, length: Int, dealing batch: Int, over data: Communicator
   ) -> [MicroBatch] {
-    let largest = (batch + data.size - 1) / data.size
-    let size = size == 0 ? largest : Swift.min(size, largest)
-    return stride(from: 0, to: largest, by: size).map { start in
-      let part = dropFirst(start).prefix(size)
-      return MicroBatch(
+    parts(of: size, dealing: batch, over: data).map { part in
+      MicroBatch(
         Batch(tokens: part.flatMap { $0.dropLast() }, sequences: part.count, length: length),
         labels: part.flatMap { $0.dropFirst() })
     }
+  }
+}
+
+extension Array {
+  /// This rank's of `batch` samples in parts of `size` (0 is one part): every rank gets as many parts,
+  /// the last may hold none.
+  func parts(of size: Int, dealing batch: Int, over data: Communicator) -> [ArraySlice<Element>] {
+    let largest = (batch + data.size - 1) / data.size
+    let size = size == 0 ? largest : Swift.min(size, largest)
+    return stride(from: 0, to: largest, by: size).map { dropFirst($0).prefix(size) }
   }
 }

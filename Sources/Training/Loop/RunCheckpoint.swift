@@ -64,9 +64,10 @@ public enum CheckpointPart {
 
 extension LanguageModel {
   /// Fills this rank's slices of the parameters, and the selection biases, from a checkpoint. A tensor
-  /// missing, left over or of another shape is an error that names it.
-  public func load(_ source: TensorSource) throws {
-    try parameters.load(source, others: selectionBiases.map(\.name))
+  /// missing, left over or of another shape is an error that names it; `fresh` parameters may be
+  /// missing and keep their first values.
+  public func load(_ source: TensorSource, fresh: Set<String> = []) throws {
+    try parameters.load(source, others: selectionBiases.map(\.name), fresh: fresh)
     for bias in selectionBiases {
       var values = [Double](repeating: 0, count: bias.values.count)
       try values.withUnsafeMutableBytes {

@@ -61,6 +61,13 @@ public final class RunOutput {
     print(display.evaluation(record))
   }
 
+  /// Into the files alone; the screen has the loss, and what a stage notes.
+  public func stage(_ record: StageRecord) throws {
+    guard !record.figures.isEmpty else { return }
+    try metrics.append(record)
+    try events.append(record)
+  }
+
   /// Writes a timeline of all ranks, and shows what the groups of ranks moved.
   public func profile(_ traces: [RankTrace]) throws {
     let path = "\(folder)/trace.json"

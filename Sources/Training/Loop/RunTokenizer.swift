@@ -1,10 +1,13 @@
-// The tokenizer of a run; where there is none yet, the command that makes it.
+// The tokenizer of a run: that of the checkpoint it starts from, else of its configuration; where there
+// is none yet, the command that makes it.
 
 import Text
 
 extension RunConfiguration {
-  /// Reads `data.tokenizer`. Throws `TextError`, which for a missing file says how it is made.
-  func readTokenizer() throws -> Tokenizer {
+  /// Reads the tokenizer of `data.start`, or `data.tokenizer`. Throws `TextError`, which for a missing
+  /// file says how it is made.
+  public func readTokenizer() throws -> Tokenizer {
+    if let own = try StartCheckpoint(self)?.tokenizer() { return own }
     let path = data.tokenizer
     guard Disk().exists(path) else {
       throw TextError(
@@ -13,6 +16,18 @@ extension RunConfiguration {
           + "--vocabulary \(missingVocabulary) --output \(Self.word(path))")
     }
     return try Tokenizer(contentsOf: path)
+  }
+
+  /// Which vocabulary the model has: its own, or the tokenizer's where it is 0.
+  public func vocabulary(for tokenizer: Tokenizer) throws -> Int {
+    let wanted = model.vocabulary
+    let size = tokenizer.vocabularySize
+    guard wanted == 0 || wanted >= size else {
+      throw SettingRangeError(
+        field: "model.vocabulary", value: "\(wanted)",
+        accepted: "\(size) or more, the size of \(data.tokenizer), or 0 to take it")
+    }
+    return wanted == 0 ? size : wanted
   }
 
   /// Entries that the missing tokenizer should have: what the model says; where it takes the

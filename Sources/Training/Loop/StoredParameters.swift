@@ -30,10 +30,15 @@ extension ParameterSet {
   }
 
   /// Fills every parameter's slice. A tensor missing, left over (unless it is one of `others`) or of
-  /// another shape is an error that names it.
-  package func load(_ source: TensorSource, others: [String] = []) throws {
-    try source.checkNames(parameters.map(\.name) + others)
-    for parameter in parameters {
+  /// another shape is an error that names it; a `fresh` one that is missing keeps its first values.
+  package func load(
+    _ source: TensorSource, others: [String] = [], fresh: Set<String> = []
+  ) throws {
+    let stored = parameters.filter {
+      !fresh.contains($0.name) || source.description(of: $0.name) != nil
+    }
+    try source.checkNames(stored.map(\.name) + others)
+    for parameter in stored {
       try source.read(
         parameter.name, SlicePart(of: parameter.shape, slice: parameter.slice),
         into: parameter.value.flat.memory, as: parameter.value.precision)

@@ -41,18 +41,6 @@ public struct TextData: Sendable {
     length = data.sequenceLength
   }
 
-  /// The configuration's vocabulary, or the tokenizer's size where it is 0.
-  public func vocabulary(for configuration: RunConfiguration) throws -> Int {
-    let wanted = configuration.model.vocabulary
-    let size = tokenizer.vocabularySize
-    guard wanted == 0 || wanted >= size else {
-      throw SettingRangeError(
-        field: "model.vocabulary", value: "\(wanted)",
-        accepted: "\(size) or more, the size of \(configuration.data.tokenizer), or 0 to take it")
-    }
-    return wanted == 0 ? size : wanted
-  }
-
   /// Bits a character for a loss per token, from the training text's tokens and characters.
   public func bitsPerCharacter(_ loss: Double) -> Double {
     loss / log(2) * Double(training.count) / Double(max(training.characters, 1))

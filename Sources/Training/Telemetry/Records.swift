@@ -159,6 +159,38 @@ public struct StepRecord: MetricsRecord, Equatable {
   }
 }
 
+/// What a stage alone knows of a step: rewards, margins, accuracies, under the names that users of TRL
+/// know.
+public struct StageRecord: MetricsRecord {
+  public static let kind = "stage"
+
+  /// Of which examples.
+  public enum Part: String, Sendable {
+    case train
+    case heldOut = "held_out"
+  }
+
+  public var step: Int
+  public var stage: StageName
+  public var part: Part
+  public var figures: [(name: String, value: Double)]
+
+  public init(
+    step: Int, stage: StageName, part: Part, figures: [(name: String, value: Double)]
+  ) {
+    self.step = step
+    self.stage = stage
+    self.part = part
+    self.figures = figures
+  }
+
+  public func write(to line: inout MetricsLine) {
+    line.add("stage", stage.rawValue)
+    line.add("part", part.rawValue)
+    for figure in figures { line.add(figure.name, figure.value) }
+  }
+}
+
 /// The held-out part of the corpus, after some step.
 public struct EvaluationRecord: MetricsRecord, Equatable {
   public static let kind = "evaluation"

@@ -46,6 +46,13 @@ public final class TensorBoardLog {
     try file.append(figures, step: record.step)
   }
 
+  public func append(_ record: StageRecord) throws {
+    try file.append(
+      record.figures.map {
+        .scalar(tag: "\(record.part.rawValue)/\(record.stage.rawValue)/\($0.name)", $0.value)
+      }, step: record.step)
+  }
+
   /// The load of each layer is a histogram over expert numbers: bar e is the load of expert e.
   public func append(_ record: RouterRecord) throws {
     var figures: [TensorBoardFigure] = []

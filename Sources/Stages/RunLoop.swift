@@ -1,0 +1,275 @@
+// The run that all stages share: state, checkpoints, resumption, metrics, screen, watchdog, stop.
+
+import Kernels
+import Parallel
+import Tensors
+import Text
+import Training
+import Transformer
+
+/// What a run holds while it trains.
+final class RunLoop {
+  private let options: StageRun
+  private let configuration: RunConfiguration
+  private let world: Communicator
+  private let stage: any Stage
+  private let trainer: Trainer
+  private let store: CheckpointStore
+  private let schedule: LearningRateSchedule
+  private let peak: ProductPeak
+  private var state: RunState
+  /// On rank 0.
+  private let lock: RunLock?
+  /// Watches as long as it is there; nil where the configuration wants none.
+  private let watchdog: Watchdog?
+  private var meter: CollectiveMeter
+  /// On rank 0.
+  private var output: RunOutput?
+  private var lastSaved: String?
+
+  init(_ options: StageRun, on world: Communicator) throws {
+    self.options = options
+    self.world = world
+    var configuration = options.configuration
+    // What follows is timed without the start of the slowest rank.
+    world.barrier()
+    var mark = ContinuousClock.now
+    // First of all: ranks that differ here would part at the next collective.
+    try Handshake.check(
+      options.handshake + [
+        ("configuration", configuration.canonicalText), ("resume", String(options.isResuming)),
+        ("product kernel", productKernelName),
+      ], over: world)
+    var checking = ContinuousClock.now - mark
+    let (layout, start) = try world.agreeing {
+      let layout = try configuration.layout.layout(ranks: world.size)
+      try configuration.validate(layout)
+      return (layout, try StartCheckpoint(configuration))
+    }
+    let stage = try options.stage.init(configuration, over: world)
+    configuration.model.vocabulary = try world.agreeing {
+      var model = configuration.model
+      model.vocabulary = try configuration.vocabulary(for: stage.tokenizer)
+      try model.validate()
+      try model.validate(layout)
+      try model.checkFits(
+        held: 2, dealt: 2, precision: configuration.run.precision, layout: layout,
+        copies: options.ranksOnThisMachine)
+      return model.vocabulary
+    }
+    self.configuration = configuration
+    self.stage = stage
+    let device = try world.agreeing {
+      try Device(precision: configuration.run.precision, threads: options.threads)
+    }
+    let mesh = ProcessMesh(world, layout: layout)
+    mark = ContinuousClock.now
+    try Handshake.check(
+      [
+        ("tokenizer", stage.tokenizer.fingerprint), ("corpus", stage.fingerprint),
+        ("data.start", start?.fingerprint ?? ""),
+      ], over: world)
+    checking += ContinuousClock.now - mark
+    let model = try LanguageModel(
+      configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
+      dispatch: configuration.layout.dispatch)
+    mark = ContinuousClock.now
+    try model.parameters.checkWiring(over: world)
+    checking += ContinuousClock.now - mark
+    model.recomputesBlocks = configuration.training.recompute == .block
+    let settings = configuration.optimizer
+    trainer = Trainer(
+      model, mesh: mesh, device: device,
+      optimizer: Optimizer(
+        model.parameters, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+        weightDecay: settings.weightDecay, decayed: settings.decay), clip: settings.clip)
+    store = try CheckpointStore(folder: configuration.run.folder, run: configuration.run.name)
+    schedule = LearningRateSchedule(configuration.schedule, steps: configuration.training.steps)
+    peak = ProductPeak(device: device, world: world)
+    state = RunState(
+      step: 0, seed: configuration.run.seed, tokens: 0, corpus: stage.fingerprint,
+      tokenizer: stage.tokenizer.fingerprint)
+    let folder = store.path
+    lock = try world.agreeing { world.rank == 0 ? try RunLock(folder: folder) : nil }
+    watchdog = try Self.watchdog(
+      over: world, folder: "\(folder)/.heartbeat", seconds: configuration.run.watchdogSeconds)
+    var minimum = CommunicationMinimum()
+    model.parameters.addMinimum(to: &minimum)
+    if let tokens = stage.tokensOfStep(dataRanks: layout.data) {
+      model.addMinimum(to: &minimum, tokens: tokens)
+    }
+    meter = CollectiveMeter(mesh, minimum: minimum)
+    let resumption = Resumption(
+      configuration: configuration, state: state, store: store, world: world)
+    if !options.isResuming { try resumption.refuseToOverwrite() }
+    try start?.load(into: model, over: world)
+    try stage.prepare(trainer)
+    let resumed = options.isResuming ? try resumption.load(into: trainer) : nil
+    if let resumed { (state.step, state.tokens) = (resumed.step, resumed.tokens) }
+    lastSaved = resumed?.path
+    output = try world.agreeing {
+      guard world.rank == 0 else { return nil }
+      return try RunOutput(
+        name: configuration.run.name, folder: store.path, totalSteps: configuration.training.steps,
+        resumedStep: resumed?.step, style: options.style, print: options.print)
+    }
+    let introduction = RunIntroduction(
+      configuration: configuration, model: model, mesh: mesh, peak: peak, checking: checking,
+      threads: options.threads, start: start, stage: stage.introduction)
+    output?.note(introduction.text(resumed, isResuming: options.isResuming, folder: store.path))
+  }
+
+  private static func watchdog(
+    over world: Communicator, folder: String, seconds: Int
+  ) throws -> Watchdog? {
+    guard seconds > 0 else { return nil }
+    try world.agreeing { if world.rank == 0 { try Watchdog.prepare(folder: folder) } }
+    return try world.agreeing {
+      try Watchdog(over: world, folder: folder, seconds: Double(seconds))
+    }
+  }
+
+  // MARK: - Loop
+
+  func train() throws -> RunOutcome {
+    let steps = configuration.training.steps
+    if options.isProfiling { world.startTrace() }
+    while state.step < steps {
+      world.begin(step: state.step + 1)
+      let start = Trace.now()
+      let mark = ContinuousClock.now
+      let batch = stage.microBatches(step: state.step, over: trainer.data)
+      world.trace?.record("data", since: start)
+      let dataSeconds = (ContinuousClock.now - mark) / .seconds(1)
+      meter.start()
+      let rate = configuration.optimizer.learningRate * schedule.factor(step: state.step)
+      let result = try trainer.step(batch, step: state.step + 1, learningRate: rate)
+      let seconds = (ContinuousClock.now - mark) / .seconds(1)
+      world.trace?.record("step", since: start)
+      state.step += 1
+      state.tokens += result.counts.tokens
+      try report(result, learningRate: rate, seconds: seconds, dataSeconds: dataSeconds)
+      let isLast = state.step == steps
+      if isDue(configuration.evaluation.every) || isLast { try traced("evaluate", evaluate) }
+      if isDue(configuration.samples.every) || isLast { try traced("sample", sample) }
+      let stops = world.maximum(options.stop?.isRequested == true ? 1 : 0) == 1 && !isLast
+      if isDue(configuration.checkpoint.every) || isLast || stops { try traced("save", save) }
+      if stops {
+        output?.note("stopped as asked; --resume goes on from step \(state.step)")
+        try finish()
+        return .stopped(step: state.step)
+      }
+    }
+    try finish()
+    return .finished
+  }
+
+  private func isDue(_ every: Int) -> Bool { every > 0 && state.step % every == 0 }
+
+  private func traced(_ name: String, _ work: () throws -> Void) rethrows {
+    let start = Trace.now()
+    try work()
+    world.trace?.record(name, since: start)
+  }
+
+  private func finish() throws {
+    if options.isProfiling {
+      let traces = world.gatherTraces()
+      try world.agreeing { try output?.profile(traces) }
+    }
+    try world.agreeing { try output?.finish(checkpoint: lastSaved) }
+  }
+
+  private func report(
+    _ result: StepResult, learningRate: Double, seconds: Double, dataSeconds: Double
+  ) throws {
+    func phase(_ names: String...) -> Double {
+      result.seconds.filter { names.contains($0.part) }.reduce(0) { $0 + $1.seconds }
+    }
+    let sequences = max(result.counts.sequences, 1)
+    let operations = configuration.model.trainingOperations(
+      sequences: sequences, length: result.counts.tokens / sequences)
+    let hasRouters = !result.routers.isEmpty
+    let record = StepRecord(
+      step: state.step, of: configuration.training.steps,
+      losses: LossTerms(
+        perToken: result.loss, balance: hasRouters ? result.balance : nil,
+        z: hasRouters ? result.z : nil, bitsPerCharacter: stage.bitsPerCharacter(result.loss)),
+      learningRate: learningRate, gradientNorm: result.gradientNorm, tokens: result.counts.tokens,
+      timing: StepTiming(
+        seconds: seconds, shareOfPeak: operations / seconds / peak.operationsPerSecond,
+        forward: phase("forward", "count"), backward: phase("backward"), reduce: phase("reduce"),
+        update: phase("norm", "update"), data: dataSeconds), collectives: meter.uses())
+    let figures = StageRecord(
+      step: state.step, stage: options.stage.name, part: .train,
+      figures: stage.figures(result, over: world))
+    try world.agreeing {
+      try output?.step(record)
+      try output?.stage(figures)
+    }
+    guard hasRouters,
+      configuration.display.routerEvery > 0,
+      isDue(configuration.display.routerEvery) || state.step == configuration.training.steps
+    else { return }
+    let routers = routerRecord(result)
+    try world.agreeing { try output?.router(routers) }
+  }
+
+  /// The routers over all ranks.
+  private func routerRecord(_ result: StepResult) -> RouterRecord {
+    let sums = world.sum(result.routers.flatMap { $0.probabilities + [$0.balance, $0.z] })
+    let width = configuration.model.router.experts + 2
+    let tokens = Double(max(result.counts.tokens, 1))
+    let layers = configuration.model.expertLayers.enumerated().map { index, layer in
+      let own = sums[index * width..<(index + 1) * width]
+      let counts = result.counts.expertChoices[index]
+      let chosen = result.counts.tokens * configuration.model.router.expertsPerToken
+      return LayerRouting(
+        layer: layer, counts: counts, probabilities: own.dropLast(2).map { $0 / tokens },
+        tokens: result.counts.tokens, balance: own[own.endIndex - 2], z: own[own.endIndex - 1],
+        dropped: chosen - counts.reduce(0, +))
+    }
+    return RouterRecord(step: state.step, layers: layers)
+  }
+
+  private func evaluate() throws {
+    let start = ContinuousClock.now
+    guard let heldOut = stage.evaluate(trainer) else { return }
+    let record = EvaluationRecord(
+      step: state.step, loss: heldOut.loss, bitsPerCharacter: heldOut.bitsPerCharacter,
+      tokens: heldOut.tokens, seconds: (ContinuousClock.now - start) / .seconds(1))
+    let figures = StageRecord(
+      step: state.step, stage: options.stage.name, part: .heldOut, figures: heldOut.figures)
+    try world.agreeing {
+      try output?.evaluation(record)
+      try output?.stage(figures)
+      if let note = heldOut.note { output?.note(note) }
+    }
+  }
+
+  /// All ranks compute the sample alike, so that layouts that split the model can as well.
+  private func sample() throws {
+    let settings = configuration.samples
+    guard settings.tokens > 0 else { return }
+    guard let (prompt, stop) = try world.agreeing({ try stage.samplePrompt(settings.prompt) }),
+      !prompt.isEmpty
+    else { return }
+    var options = SamplingOptions()
+    options.temperature = settings.temperature
+    options.topP = settings.topP
+    options.maximumNewTokens = settings.tokens
+    options.seed = UInt64(configuration.run.seed)
+    options.stopTokens = stop
+    let continuation = trainer.model.generate([prompt], options, firstSample: state.step)[0]
+    output?.note("sample: " + stage.tokenizer.decode(prompt + continuation.tokens))
+  }
+
+  private func save() throws {
+    try world.agreeing { try output?.synchronize() }
+    try trainer.save(
+      state, configuration: configuration.yaml, tokenizer: stage.tokenizer.json, to: store,
+      keep: configuration.checkpoint.keep)
+    lastSaved = store.begin(step: state.step).finalPath
+    output?.note("saved \(lastSaved ?? "")")
+  }
+}

@@ -1,0 +1,76 @@
+// What a stage brings to the run that all stages share; the loop brings everything else.
+
+import Parallel
+import Text
+import Training
+import Transformer
+
+/// A stage on one rank: what it reads, what a step learns, what is measured.
+///
+/// Every rank makes the same calls in the same order.
+public protocol Stage: AnyObject, SendableMetatype {
+  static var name: StageName { get }
+
+  /// Reads what is learnt from. Throws `RanksFailed` on all ranks.
+  init(_ configuration: RunConfiguration, over world: Communicator) throws
+
+  var tokenizer: Tokenizer { get }
+  /// Of all that is learnt from, in tokens: a run goes on with the same alone.
+  var fingerprint: String { get }
+  /// What was read, in lines for the user.
+  var introduction: [String] { get }
+
+  /// Called once, when the model has the weights that the run begins with; one that is resumed gets
+  /// its own after that.
+  func prepare(_ trainer: Trainer) throws
+
+  /// This rank's share of the samples of a step (from 0), in micro-batches, as many on every rank. A
+  /// stage that sets `Trainer.task` keeps what it needs of them.
+  func microBatches(step: Int, over data: Communicator) -> [MicroBatch]
+
+  /// Tokens of the micro-batches of every step on a rank; nil where steps differ.
+  func tokensOfStep(dataRanks: Int) -> Int?
+
+  /// Of a step's loss; nil where characters are not counted.
+  func bitsPerCharacter(_ loss: Double) -> Double?
+
+  /// What the step that was just made showed beside its loss, over all ranks.
+  func figures(
+    _ result: StepResult, over world: Communicator
+  ) -> [(name: String, value: Double)]
+
+  /// Loss and more on examples that are not trained on; nil where there are none.
+  func evaluate(_ trainer: Trainer) -> HeldOut?
+
+  /// What `samples.prompt` becomes, and the tokens that end a sample; nil where the stage samples
+  /// nothing.
+  func samplePrompt(_ text: String) throws -> (tokens: [Int32], stop: Set<Int32>)?
+}
+
+/// What examples that are not trained on show.
+public struct HeldOut {
+  public var loss: Double
+  /// Tokens that were predicted, or scored.
+  public var tokens: Int
+  var bitsPerCharacter: Double?
+  var figures: [(name: String, value: Double)] = []
+  /// A line for the user.
+  var note: String?
+}
+
+extension Stage {
+  public func prepare(_ trainer: Trainer) throws {}
+  public func tokensOfStep(dataRanks: Int) -> Int? { nil }
+  public func bitsPerCharacter(_ loss: Double) -> Double? { nil }
+  public func figures(
+    _ result: StepResult, over world: Communicator
+  ) -> [(name: String, value: Double)] { [] }
+}
+
+extension ChatTemplate {
+  /// A text as the user's message, or as it stands where the vocabulary cannot frame messages.
+  func samplePrompt(_ text: String) throws -> (tokens: [Int32], stop: Set<Int32>) {
+    let prompt: Passage = framesMessages ? .messages([Message(.user, text)]) : .text(text)
+    return (try encodePrompt(prompt), [stop])
+  }
+}

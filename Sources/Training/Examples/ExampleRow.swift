@@ -1,0 +1,105 @@
+// Examples side by side in the rows of a batch: none is cropped, and none sees another.
+
+import Kernels
+import Parallel
+import Text
+import Transformer
+
+/// A row of a batch: whole examples, one after another, and padding behind them.
+public struct ExampleRow: Sendable, Equatable {
+  public private(set) var examples: [EncodedExample]
+  /// Tokens of the examples.
+  public private(set) var tokens: Int
+
+  public init(_ examples: [EncodedExample] = []) {
+    self.examples = examples
+    tokens = examples.reduce(0) { $0 + $1.tokens.count }
+  }
+
+  mutating func append(_ example: EncodedExample) {
+    examples.append(example)
+    tokens += example.tokens.count
+  }
+
+  /// Rows of `length` tokens for examples none of which is longer: each goes, in the given order, into
+  /// the row with the least room that has room for it (best fit).
+  ///
+  /// Only the newest `openRows` rows are looked at, so that time grows with the number of examples.
+  public static func packed(
+    _ examples: [EncodedExample], length: Int, openRows: Int = 64
+  ) -> [ExampleRow] {
+    var rows: [ExampleRow] = []
+    for example in examples {
+      require(
+        example.tokens.count <= length, "\(example.tokens.count) tokens in rows of \(length)")
+      let fitting = rows.indices.suffix(openRows).filter {
+        rows[$0].tokens + example.tokens.count <= length
+      }
+      if let best = fitting.max(by: { rows[$0].tokens < rows[$1].tokens }) {
+        rows[best].append(example)
+      } else {
+        rows.append(ExampleRow([example]))
+      }
+    }
+    return rows
+  }
+}
+
+extension Sequence where Element == ExampleRow {
+  /// The rows as one batch of `length` tokens each, with the next token as label where it is learned.
+  ///
+  /// A token sees its own example alone, at places that are counted from the example's start.
+  public func microBatch(length: Int, padding: Int32) -> MicroBatch {
+    var tokens: [Int32] = []
+    var labels: [Int32] = []
+    var positions: [Int32] = []
+    var firstKeys: [Int32] = []
+    var mask: [Bool] = []
+    var rows = 0
+    for row in self {
+      require(row.tokens <= length, "\(row.tokens) tokens in a row of \(length)")
+      rows += 1
+      var first = 0
+      func place(_ count: Int) {
+        positions += (0..<count).map { Int32($0) }
+        firstKeys += Array(repeating: Int32(first), count: count)
+        first += count
+      }
+      for example in row.examples {
+        tokens += example.tokens
+        labels += example.labels
+        mask += Array(repeating: true, count: example.tokens.count)
+        place(example.tokens.count)
+      }
+      let rest = length - row.tokens
+      tokens += Array(repeating: padding, count: rest)
+      labels += Array(repeating: -100, count: rest)
+      mask += Array(repeating: false, count: rest)
+      place(rest)
+    }
+    var batch = Batch(tokens: tokens, sequences: rows, length: length, mask: mask)
+    batch.positions = positions
+    batch.firstKey = firstKeys
+    return MicroBatch(batch, labels: labels)
+  }
+}
+
+extension EncodedExample {
+  /// What each token predicts: the next one where it is learned, else −100.
+  public var labels: [Int32] {
+    tokens.indices.map { place in
+      let next = place + 1
+      return next < tokens.count && isLearned[next] ? tokens[next] : -100
+    }
+  }
+
+  /// The example up to the last token that is learned, the end of the answer: nothing after it is
+  /// learned or scored.
+  var throughLastAnswer: EncodedExample {
+    let count = (isLearned.lastIndex(of: true) ?? -1) + 1
+    var result = self
+    result.tokens = Array(tokens.prefix(count))
+    result.isLearned = Array(isLearned.prefix(count))
+    return result
+  }
+}

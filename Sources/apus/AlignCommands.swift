@@ -1,0 +1,48 @@
+// `apus sft`, `apus reward` and `apus dpo`: the stages after pretraining, run as it is.
+
+import ArgumentParser
+import Stages
+
+struct SFTCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sft",
+    abstract: "Teaches a model to answer: examples.training holds instructions.",
+    discussion: """
+      Starts from data.start, whose model and tokenizer it takes. Lines are {"messages"}, {"prompt", \
+      "completion"}, or {"text"} with a dialogue; only answers and the token that ends them are learned. \
+      Ranks, signals and --resume are as for `apus pretrain`.
+      """)
+
+  @OptionGroup var options: TrainingOptions
+
+  func run() throws { try options.run(SupervisedFineTuning.self) }
+}
+
+struct RewardCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "reward",
+    abstract: "Makes a reward model: examples.training holds preferences.",
+    discussion: """
+      Starts from data.start. Lines are {"prompt", "chosen", "rejected"}, with an optional margin, or \
+      two conversations that begin alike. Ranks, signals and --resume are as for `apus pretrain`.
+      """)
+
+  @OptionGroup var options: TrainingOptions
+
+  func run() throws { try options.run(RewardModeling.self) }
+}
+
+struct DPOCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "dpo",
+    abstract: "Trains a policy on preferences, without a reward model.",
+    discussion: """
+      data.start is the first policy, and the reference whose log-probabilities are computed once and \
+      kept in run.folder/.reference. Lines are those of `apus reward`; ranks, signals and --resume as for \
+      `apus pretrain`.
+      """)
+
+  @OptionGroup var options: TrainingOptions
+
+  func run() throws { try options.run(DirectPreference.self) }
+}
