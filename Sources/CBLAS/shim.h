@@ -12,6 +12,15 @@ static inline apus_double8 lane_sqrt_double(apus_double8 x) { return __builtin_e
 static inline apus_float16 lane_fma_float(apus_float16 a, apus_float16 b, apus_float16 c) { return __builtin_elementwise_fma(a, b, c); }
 static inline apus_double8 lane_fma_double(apus_double8 a, apus_double8 b, apus_double8 c) { return __builtin_elementwise_fma(a, b, c); }
 
+/// Pairs of neighbours within each quarter of the lanes: a0 b0 a1 b1 of four floats, a0 b0 of two doubles; then the rest.
+static inline apus_float16 lane_zip_low_float(apus_float16 a, apus_float16 b) { return __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29); }
+static inline apus_float16 lane_zip_high_float(apus_float16 a, apus_float16 b) { return __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31); }
+static inline apus_double8 lane_zip_low_double(apus_double8 a, apus_double8 b) { return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14); }
+static inline apus_double8 lane_zip_high_double(apus_double8 a, apus_double8 b) { return __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15); }
+/// Quarters 0 and 2 of both, then 1 and 3.
+static inline apus_double8 lane_even_quarters(apus_double8 a, apus_double8 b) { return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13); }
+static inline apus_double8 lane_odd_quarters(apus_double8 a, apus_double8 b) { return __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15); }
+
 /// Tells the processor that this thread waits in a loop.
 static inline void spin_pause(void) {
 #if defined(__x86_64__)

@@ -22,7 +22,9 @@ public func groupedProduct(
     let rows = offsets[group + 1] - first
     requireProduct(
       x.rows(first, count: rows), weight, y.rows(first, count: rows), transposed)
-    tasks += GroupedTask.list(group, ProductTiling(rows, y.columns, depth: x.columns))
+    if rows == 0 { continue }
+    tasks += GroupedTask.list(
+      group, .output(rows, y.columns, depth: x.columns, transposed))
   }
   team.run(tasks.count) { task, worker in
     let group = tasks[task].group

@@ -27,10 +27,26 @@ public func product(
   if transposed == .left {
     return transposedProduct(a, b, into: c, scale: scale, accumulate: accumulate, team: team)
   }
-  let tiling = ProductTiling(c.rows, c.columns, depth: a.columns)
+  let tiling = ProductTiling.output(c.rows, c.columns, depth: a.columns, transposed)
   team.run(tiling.count) { task, worker in
     multiply(
       a, b, into: c, tiling[task], transposed, scale: scale, accumulate: accumulate,
+      memory: team.scratch(bytes: panelMemory(c.precision), worker: worker))
+  }
+}
+
+/// c = a · bᵀ of each, their areas shared out together: no product waits for another.
+public func products(_ factors: [(a: Matrix, b: Matrix, c: Matrix)], team: ThreadTeam) {
+  var areas: [(factors: Int, area: ProductArea)] = []
+  for (index, (a, b, c)) in factors.enumerated() {
+    requireProduct(a, b, c, .right)
+    let tiling = ProductTiling.output(c.rows, c.columns, depth: a.columns, .right)
+    for task in 0..<tiling.count { areas.append((index, tiling[task])) }
+  }
+  team.run(areas.count) { task, worker in
+    let (a, b, c) = factors[areas[task].factors]
+    multiply(
+      a, b, into: c, areas[task].area, .right, accumulate: false,
       memory: team.scratch(bytes: panelMemory(c.precision), worker: worker))
   }
 }
@@ -94,6 +110,27 @@ struct ProductTiling {
     self.columnCuts = columnCuts
   }
 
+  /// For op(a)[rows, depth] · op(b). With few rows and weights W[columns, depth] the columns are cut so
+  /// that a task reads some 100 KB: 2 µs at the speed of memory, which threads then read at once.
+  static func output(
+    _ rows: Int, _ columns: Int, depth: Int, _ transposed: Transposition
+  ) -> ProductTiling {
+    guard transposed == .right && rows <= 128 else {
+      return ProductTiling(rows, columns, depth: depth)
+    }
+    let most = min(columns * depth * max(1, rows / 8) / 24_000, columns / 32, 32)
+    var cuts = 1
+    while 2 * cuts <= most { cuts *= 2 }
+    return ProductTiling(rows, columns, columnCuts: cuts)
+  }
+
+  private init(_ rows: Int, _ columns: Int, columnCuts: Int) {
+    self.rows = rows
+    self.columns = columns
+    rowCuts = 1
+    self.columnCuts = columnCuts
+  }
+
   /// No area has more rows.
   var tallest: Int { rows / rowCuts + 16 }
 
@@ -129,10 +166,14 @@ func multiply(
   }
 }
 
+/// The same bits of a row whatever it was compiled for, and however many rows there are.
 func multiplyPanels(
   _ a: Matrix, _ b: Matrix, into c: Matrix, _ area: ProductArea, _ transposed: Transposition,
   scale: Double = 1, accumulate: Bool, memory: UnsafeMutableRawPointer
 ) {
+  if transposed == .right && scale == 1 && area.rows.count <= fewRows {
+    return multiplyFewRows(a, b, into: c, area, accumulate: accumulate, memory: memory)
+  }
   switch c.precision {
   case .float32:
     let product = PanelProduct<Float>(
@@ -142,6 +183,18 @@ func multiplyPanels(
     let product = PanelProduct<Double>(
       a: a, b: b, c: c, area: area, transposed: transposed, scale: scale, accumulate: accumulate)
     product.run(memory)
+  }
+}
+
+private func multiplyFewRows(
+  _ a: Matrix, _ b: Matrix, into c: Matrix, _ area: ProductArea, accumulate: Bool,
+  memory: UnsafeMutableRawPointer
+) {
+  switch c.precision {
+  case .float32:
+    FewRowProduct<Float>(a: a, b: b, c: c, area: area, accumulate: accumulate).run(memory)
+  case .float64:
+    FewRowProduct<Double>(a: a, b: b, c: c, area: area, accumulate: accumulate).run(memory)
   }
 }
 

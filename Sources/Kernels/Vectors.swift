@@ -9,7 +9,7 @@ import Glibc
 
 /// The scalar of a run, with the lanes that hold several of it.
 protocol KernelScalar: BinaryFloatingPoint {
-  associatedtype Lanes: LaneVector where Lanes.Scalar == Self
+  associatedtype Lanes: TurningLanes where Lanes.Scalar == Self
   static var precision: Precision { get }
   var asDouble: Double { get }
   /// √self, one instruction or the C library's, rounded right.

@@ -21,9 +21,12 @@ struct Attention {
     let weight: Parameter
     let bias: Parameter?
 
-    func callAsFunction(_ x: Variable) -> Variable {
-      let y = linear(x, weight.on(x.tape))
-      return bias.map { adding($0.on(x.tape), to: y) } ?? y
+    /// Each of x through its projection.
+    static func projected(_ pairs: [(x: Variable, projection: Projection)]) -> [Variable] {
+      let products = linears(pairs.map { ($0.x, $0.projection.weight.on($0.x.tape)) })
+      return zip(pairs, products).map { pair, y in
+        pair.projection.bias.map { adding($0.on(y.tape), to: y) } ?? y
+      }
     }
   }
 
@@ -90,9 +93,8 @@ struct Attention {
     let keyShares = sharers.shares(of: tokens)
     let all = groups.tensor.allGathered(x, counts: tokenShares)
     let own = sharers.ownRows(all, counts: keyShares)
-    var q = query(all)
-    var k = key(own)
-    var v = value(own)
+    let projected = Projection.projected([(all, query), (own, key), (own, value)])
+    var (q, k, v) = (projected[0], projected[1], projected[2])
     switch configuration.queryKeyNorm {
     case .none: break
     case .head:

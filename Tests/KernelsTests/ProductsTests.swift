@@ -146,3 +146,45 @@ func `a row keeps its bits wherever it stands`(_ precision: Precision, _ sizes: 
     #expect(part.bits == Array(whole.bits[first * n..<(first + count) * n]), "rows from \(first)")
   }
 }
+
+/// Rows by eights and what is beside them, and more than are taken without packing.
+private let rowCounts = Array(1...9) + [12, 31, 32, 33, 130]
+
+@Test(
+  .enabled(
+    if: productKernelName == "AVX-512 panels", "OpenBLAS rounds differently with the row count"),
+  arguments: Precision.allCases, [(8, 256), (14, 64), (33, 100), (96, 520), (300, 17)])
+func `the number of rows does not change a row's bits`(
+  _ precision: Precision, _ sizes: (Int, Int)
+) {
+  let (n, k) = sizes
+  let shape = ProductShape(m: 131, n: n, k: k, gap: 1, precision: precision)
+  let x = shape.random(1, shape.m, k)
+  let w = shape.random(2, n, k)
+  let before = shape.random(3, shape.m, n)
+  let team = ThreadTeam(size: 2)
+  func products(_ first: Int, _ count: Int) -> [Sample] {
+    let rows = x.matrix.rows(first, count: count)
+    let plain = shape.unwritten(count, n)
+    product(rows, w.matrix, into: plain.matrix, transposed: .right, team: team)
+    let added = Sample(count, n, gap: 1, precision) { before[first + $0, $1] }
+    product(
+      rows, w.matrix, into: added.matrix, transposed: .right, accumulate: true, team: team)
+    let grouped = shape.unwritten(count, n)
+    groupedProduct(
+      rows, offsets: [0, 0, count], weights: [w.matrix, w.matrix], into: grouped.matrix,
+      form: .output, team: team)
+    let routed = shape.unwritten(count, n)
+    rowStableProduct(rows, w.matrix, into: routed.matrix, team: team)
+    return [plain, added, grouped, routed]
+  }
+  let whole = products(0, shape.m)
+  #expect(whole[0].bits == whole[2].bits && whole[0].bits == whole[3].bits)
+  for count in rowCounts {
+    let first = count % 2
+    for (part, whole) in zip(products(first, count), whole) {
+      #expect(part.isIntactAround)
+      #expect(part.bits == Array(whole.bits[first * n..<(first + count) * n]), "\(count) rows")
+    }
+  }
+}

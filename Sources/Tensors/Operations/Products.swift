@@ -14,6 +14,26 @@ public func linear(_ x: Variable, _ weight: Variable, adding residual: Variable?
   product(
     x.value.matrix, weight.value.matrix, into: y.matrix, transposed: .right,
     accumulate: residual != nil, team: team)
+  return linearResult(y, x, weight, adding: residual)
+}
+
+/// x·Wᵀ of each pair, computed together.
+public func linears(_ pairs: [(x: Variable, weight: Variable)]) -> [Variable] {
+  guard let tape = pairs.first?.x.tape else { return [] }
+  let results = pairs.map { x, weight in
+    tape.device.tensor(x.shape.dropLast() + [weight.shape[0]])
+  }
+  products(
+    zip(pairs, results).map { ($0.x.value.matrix, $0.weight.value.matrix, $1.matrix) },
+    team: tape.team)
+  return zip(pairs, results).map { linearResult($1, $0.x, $0.weight, adding: nil) }
+}
+
+private func linearResult(
+  _ y: Tensor, _ x: Variable, _ weight: Variable, adding residual: Variable?
+) -> Variable {
+  let tape = x.tape
+  let team = tape.team
   let operands = [x, weight] + (residual.map { [$0] } ?? [])
   return tape.result(y, from: operands) {
     [

@@ -16,6 +16,11 @@ extension OperationCase {
     OperationCase("linear, operand used twice", [[5, 7], [7, 7]]) {
       linear(linear($0[0], $0[1]), $0[1], adding: $0[0])
     },
+    OperationCase("linears", [[5, 7], [3, 7], [3, 3], [3, 7]]) {
+      let inner = linear($0[0], $0[1])
+      let results = linears([($0[0], $0[1]), (inner, $0[2]), ($0[0], $0[3])])
+      return sum(sum(results[0], results[1]), results[2])
+    },
     OperationCase("row-stable linear", [[5, 19], [3, 19]]) { rowStableLinear($0[0], $0[1]) },
     OperationCase("grouped linear, one group empty", [[6, 5], [3, 4, 5]]) {
       groupedLinear($0[0], offsets: [0, 2, 2, 6], $0[1])
