@@ -8,6 +8,9 @@ func attend<Scalar: KernelScalar>(
   _ type: Scalar.Type, _ memory: AttentionMemory, _ shape: AttentionShape, _ team: ThreadTeam
 ) where Scalar.Lanes: PowerLanes {
   guard memory.q.count > 0 else { return }
+  if shape.queryLength == 1 && shape.headWidth <= panelDepth {
+    return attendWithOneQuery(type, memory, shape, team)
+  }
   let block = 2 * Scalar.laneCount
   let width = wholeVectors(type, shape.headWidth)
   let capacity = (shape.keyCapacity + tileRows) / tileRows * tileRows

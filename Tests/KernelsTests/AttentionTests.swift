@@ -234,3 +234,53 @@ func `large scores neither overflow nor vanish`(_ precision: Precision) {
     expectClose(logSums.values, [-20000, 20000, 20000], tolerance: 2e-7)
   }
 }
+
+@Test(
+  arguments: Precision.allCases,
+  [(8, 4, 32), (5, 1, 7), (2, 2, 64), (9, 3, 16)])
+func `a query alone gets the bits that it gets among others`(
+  _ precision: Precision, _ sizes: (Int, Int, Int)
+) {
+  let (heads, keyValueHeads, width) = sizes
+  let (sequences, length) = (3, 37)
+  // The second sequence begins late, the third has a query that sees nothing.
+  let first = (0..<sequences * length).map { [0, 5, 1][$0 / length] }.map(Int32.init)
+  var shape = AttentionShape(
+    sequences: sequences, queryLength: length, keyCapacity: length, heads: heads,
+    keyValueHeads: keyValueHeads, headWidth: width, scale: 0.3, firstKey: first)
+  func random(_ seed: UInt64, _ heads: Int) -> Sample {
+    Sample(
+      random: seed,
+      Shape(rows: sequences * length, columns: heads * width, gap: 3, precision: precision))
+  }
+  let q = random(1, heads)
+  let k = random(2, keyValueHeads)
+  let v = random(3, keyValueHeads)
+  func attended(_ q: Sample, _ shape: AttentionShape, _ team: ThreadTeam) -> [Sample] {
+    let o = Sample(q.matrix.rows, q.matrix.columns, gap: 1, precision)
+    let sums = Sample(shape.sequences * shape.heads, shape.queryLength, precision)
+    attention(
+      queries: q.matrix, keys: k.matrix, values: v.matrix, shape: shape, into: o.matrix,
+      logSumExp: sums.matrix, team: team)
+    return [o, sums]
+  }
+  let whole = results { attended(q, shape, $0) }
+  shape.queryLength = 1
+  for query in [0, 1, 4, 15, 16, 36] {
+    shape.keyLengths = Array(repeating: query + 1, count: sequences)
+    shape.firstKey = (0..<sequences).map { first[$0 * length + query] }
+    let own = Sample(sequences, q.matrix.columns, gap: 2, precision) {
+      q[$0 * length + query, $1]
+    }
+    let alone = results { attended(own, shape, $0) }
+    for sequence in 0..<sequences {
+      for column in 0..<q.matrix.columns {
+        #expect(alone[0][sequence, column] == whole[0][sequence * length + query, column])
+      }
+    }
+    for head in 0..<sequences * heads {
+      #expect(alone[1][head, 0] == whole[1][head, query])
+    }
+  }
+  withExtendedLifetime((k, v)) {}
+}
