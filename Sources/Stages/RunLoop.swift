@@ -260,7 +260,7 @@ final class RunLoop {
     options.maximumNewTokens = settings.tokens
     options.seed = UInt64(configuration.run.seed)
     options.stopTokens = stop
-    let continuation = trainer.model.generate([prompt], options, firstSample: state.step)[0]
+    let continuation = trainer.model.generate([prompt], options, samples: [state.step])[0]
     output?.note("sample: " + stage.tokenizer.decode(prompt + continuation.tokens))
   }
 

@@ -1,7 +1,7 @@
 // Sampling continuations with a key-value cache, keyed so that no layout changes them.
 
-import Glibc
 import Kernels
+import Parallel
 import Tensors
 
 /// How the next token is drawn from the model's distribution.
@@ -30,103 +30,160 @@ public struct Continuation: Sendable, Equatable {
 }
 
 extension LanguageModel {
-  /// Continues each prompt. Draw i of prompt n is keyed by (seed, firstSample + n, i), whatever else
-  /// is in the batch. `onToken` sees (prompt, token) as they come.
+  /// Continues each of this rank's prompts. Draw i of a prompt is keyed by (seed, its sample's number,
+  /// i), whatever else is in the batch; without `samples` prompt n is sample n. `onToken` sees
+  /// (prompt, token) as they come.
   ///
   /// Prompts of unequal length are padded on the left; every prompt has at least one token. All ranks
-  /// call it alike and stop together; those of one tensor group give the same prompts.
+  /// call it, with the same options, and stop together: a rank without prompts, or done with its own,
+  /// still computes for those whose tokens its experts get. Ranks of one tensor group give the same
+  /// prompts.
   public func generate(
-    _ prompts: [[Int32]], _ options: SamplingOptions, firstSample: Int = 0,
+    _ prompts: [[Int32]], _ options: SamplingOptions, samples: [Int]? = nil,
     onToken: (Int, Int32) -> Void = { _, _ in }
   ) -> [Continuation] {
     require(prompts.allSatisfy { !$0.isEmpty }, "a prompt without tokens")
-    guard let longest = prompts.map(\.count).max(), options.maximumNewTokens > 0 else {
-      return prompts.map { _ in Continuation() }
-    }
-    let tape = Tape(device, recording: false)
-    let cache = keyValueCache(
-      sequences: prompts.count, capacity: longest + options.maximumNewTokens)
-    let padding = prompts.map { longest - $0.count }
+    let samples = samples ?? Array(prompts.indices)
+    require(
+      samples.count == prompts.count, "\(samples.count) sample numbers, \(prompts.count) prompts")
     var continuations = prompts.map { _ in Continuation() }
-    var inputs = zip(prompts, padding).flatMap { Array(repeating: $0[0], count: $1) + $0 }
+    let tape = Tape(device, recording: false)
     let key = RandomKey(seed: options.seed, name: "generation")
+    let keys = samples.map { key.derived(UInt64($0)) }
+    var decoding = Decoding(prompts, newTokens: options.maximumNewTokens, model: self)
     for position in 0..<options.maximumNewTokens {
-      var batch = Batch(tokens: inputs, sequences: prompts.count)
-      let seen = cache.lengths[0]
-      batch.positions = inputs.indices.map { index in
-        Int32(max(0, seen + index % batch.length - padding[index / batch.length]))
-      }
-      batch.firstKey = inputs.indices.map { Int32(padding[$0 / batch.length]) }
-      let logits = lastLogits(batch, on: tape, cache: cache)
-      inputs = []
-      for prompt in prompts.indices {
-        guard !continuations[prompt].isFinished else {
-          inputs.append(continuations[prompt].tokens.last!)
-          continue
-        }
-        let draw = uniform(
-          key.derived(UInt64(firstSample + prompt)), counter: UInt64(position))
-        let row = logits.slices(prompt, count: 1).elements
-        let (token, logProbability) = sample(row, options, uniform: draw)
+      let logits = lastLogits(decoding.batch, on: tape, cache: decoding.cache)
+      let draws = keys.prefix(logits.rows).map { uniform($0, counter: UInt64(position)) }
+      let (tokens, logProbabilities) = drawn(from: logits, at: draws, options)
+      for (prompt, token) in tokens.enumerated() where !continuations[prompt].isFinished {
         continuations[prompt].tokens.append(token)
-        continuations[prompt].logProbabilities.append(logProbability)
+        continuations[prompt].logProbabilities.append(logProbabilities[prompt])
         continuations[prompt].isFinished = options.stopTokens.contains(token)
-        inputs.append(token)
         onToken(prompt, token)
       }
-      // Ranks whose experts others need go on with them.
       let isFinished = continuations.allSatisfy(\.isFinished)
       if groups.world.maximum(isFinished ? 0 : 1) == 0 { break }
+      if isFinished { decoding.stop() } else { decoding.advance(with: tokens) }
     }
     return continuations
+  }
+
+  /// Continues prompts that all ranks give alike: each data rank its share, and every rank gets all.
+  public func generate(
+    sharing prompts: [[Int32]], _ options: SamplingOptions, samples: [Int]? = nil
+  ) -> [Continuation] {
+    let own = groups.data.ownShare(of: prompts.count)
+    let continuations = generate(
+      Array(prompts[own]), options, samples: samples.map { Array($0[own]) } ?? Array(own))
+    return groups.data.gather(continuations.bytes).flatMap([Continuation].init(bytes:))
+  }
+
+  /// A token of each row, and its log-probability as training computes it.
+  private func drawn(
+    from logits: Tensor, at draws: [Double], _ options: SamplingOptions
+  ) -> (tokens: [Int32], logProbabilities: [Double]) {
+    var tokens = [Int32](repeating: 0, count: logits.rows)
+    drawTokens(
+      logits.matrix, at: draws,
+      DrawRule(temperature: options.temperature, topK: options.topK, topP: options.topP),
+      into: &tokens, team: device.team)
+    let column = device.tensor([logits.rows, 1])
+    tokenLogProbabilities(
+      logits.matrix, labels: tokens, into: column.matrix,
+      logSumExp: device.tensor([logits.rows, 1]).matrix, team: device.team)
+    return (tokens, column.elements)
   }
 
   /// Logits of each sequence's last token [sequences, V].
   private func lastLogits(_ batch: Batch, on tape: Tape, cache: KeyValueCache) -> Tensor {
     let hidden = wholeRows(
       forward(batch, on: tape, cache: cache).hidden.value, tokens: batch.tokens.count)
-    let last = (0..<batch.sequences).map { Int32(($0 + 1) * batch.length - 1) }
-    let rows = device.tensor([batch.sequences, configuration.width])
-    gatherRows(hidden.matrix, last, into: rows.matrix, team: device.team)
+    var rows = hidden
+    if batch.length > 1 {
+      let last = (0..<batch.sequences).map { Int32(($0 + 1) * batch.length - 1) }
+      rows = device.tensor([batch.sequences, configuration.width])
+      gatherRows(hidden.matrix, last, into: rows.matrix, team: device.team)
+    }
     return wholeLogits(linear(tape.constant(rows), outputMatrix.on(tape)).value)
   }
 }
 
-/// Draws a token from logits by inverting the cumulative distribution at `uniform`.
-func sample(
-  _ logits: [Double], _ options: SamplingOptions, uniform: Double
-) -> (token: Int32, logProbability: Double) {
-  let highest = logits.max()!
-  let total = logits.reduce(0) { $0 + exp($1 - highest) }
-  func logProbability(_ token: Int) -> Double {
-    logits[token] - highest - log(total)
+/// What the next forward pass reads: all prompts at first, then one token of each sequence.
+private struct Decoding {
+  private let model: LanguageModel
+  private let padding: [Int]
+  /// Tokens of each sequence in the cache, padding included.
+  private var seen = 0
+  private(set) var batch: Batch
+  private(set) var cache: KeyValueCache
+
+  init(_ prompts: [[Int32]], newTokens: Int, model: LanguageModel) {
+    self.model = model
+    let longest = prompts.map(\.count).max() ?? 1
+    padding = prompts.map { longest - $0.count }
+    cache = model.keyValueCache(sequences: prompts.count, capacity: longest + newTokens)
+    batch = Batch(
+      tokens: zip(prompts, padding).flatMap { Array(repeating: $0[0], count: $1) + $0 },
+      sequences: prompts.count, length: longest)
+    place()
   }
-  guard options.temperature > 0 else {
-    let best = logits.firstIndex(of: highest)!
-    return (Int32(best), logProbability(best))
+
+  /// Goes on with a token of each sequence.
+  mutating func advance(with tokens: [Int32]) {
+    seen += batch.length
+    batch = Batch(tokens: tokens, sequences: tokens.count, length: 1)
+    place()
   }
-  // By falling probability, ties to the lower token.
-  var order = Array(logits.indices)
-  if options.topK > 0 || options.topP < 1 {
-    order.sort { logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1 }
-    if options.topK > 0 { order = Array(order.prefix(options.topK)) }
+
+  /// Goes on without any sequence.
+  mutating func stop() {
+    batch = Batch(tokens: [], sequences: 0, length: 1)
+    cache = model.keyValueCache(sequences: 0, capacity: 1)
   }
-  var weights = order.map { exp((logits[$0] - highest) / options.temperature) }
-  if options.topP < 1 {
-    let all = weights.reduce(0, +)
-    var reached = 0.0
-    let kept = weights.firstIndex { weight in
-      reached += weight
-      return reached >= options.topP * all
+
+  /// Positions count from each prompt's first token, and no query sees what stands before it.
+  private mutating func place() {
+    let length = batch.length
+    batch.positions = batch.tokens.indices.map { index in
+      Int32(max(0, seen + index % length - padding[index / length]))
     }
-    weights = Array(weights.prefix((kept ?? weights.count - 1) + 1))
+    guard padding.contains(where: { $0 > 0 }) else { return }
+    batch.firstKey = batch.tokens.indices.map { Int32(padding[$0 / length]) }
   }
-  let target = uniform * weights.reduce(0, +)
-  var reached = 0.0
-  for (index, weight) in weights.enumerated() {
-    reached += weight
-    if target < reached { return (Int32(order[index]), logProbability(order[index])) }
+}
+
+extension [Continuation] {
+  /// For each: numbers of tokens, whether it is finished, tokens, log-probabilities.
+  fileprivate var bytes: [UInt8] {
+    var bytes: [UInt8] = []
+    func append<Value: BitwiseCopyable>(_ values: [Value]) {
+      values.withUnsafeBytes { bytes += $0 }
+    }
+    for continuation in self {
+      append([Int32(continuation.tokens.count), continuation.isFinished ? 1 : 0])
+      append(continuation.tokens)
+      append(continuation.logProbabilities)
+    }
+    return bytes
   }
-  let last = order[weights.count - 1]
-  return (Int32(last), logProbability(last))
+
+  fileprivate init(bytes: [UInt8]) {
+    self = []
+    var place = 0
+    func next<Value: BitwiseCopyable>(_ count: Int, of type: Value.Type) -> [Value] {
+      let size = MemoryLayout<Value>.stride
+      defer { place += count * size }
+      return bytes.withUnsafeBytes { memory in
+        (0..<count).map { memory.loadUnaligned(fromByteOffset: place + $0 * size, as: type) }
+      }
+    }
+    while place < bytes.count {
+      let head = next(2, of: Int32.self)
+      let count = Int(head[0])
+      append(
+        Continuation(
+          tokens: next(count, of: Int32.self), logProbabilities: next(count, of: Double.self),
+          isFinished: head[1] == 1))
+    }
+  }
 }

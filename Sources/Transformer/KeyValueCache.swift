@@ -28,15 +28,31 @@ public final class KeyValueCache {
   func append(
     layer: Int, keys: Tensor, values: Tensor, length: Int
   ) -> (keys: Tensor, values: Tensor, lengths: [Int]) {
-    for (sequence, seen) in lengths.enumerated() {
+    let all = layers[layer]
+    var first = 0
+    while first < lengths.count {
+      // Neighbours of equal length are written at once.
+      let seen = lengths[first]
       require(seen + length <= capacity, "\(seen) + \(length) tokens in a cache of \(capacity)")
-      for (new, all) in [(keys, layers[layer].keys), (values, layers[layer].values)] {
-        copy(
-          new.matrix.rows(sequence * length, count: length),
-          into: all.matrix.rows(sequence * capacity + seen, count: length), team: device.team)
-      }
+      let end = lengths[first...].firstIndex { $0 != seen } ?? lengths.count
+      write(keys, to: all.keys, sequences: first..<end, seen: seen, length: length)
+      write(values, to: all.values, sequences: first..<end, seen: seen, length: length)
+      first = end
     }
-    return (layers[layer].keys, layers[layer].values, lengths.map { $0 + length })
+    return (all.keys, all.values, lengths.map { $0 + length })
+  }
+
+  /// Each sequence's new rows lie together, and so do their places: one row of a matrix for both.
+  private func write(
+    _ new: Tensor, to all: Tensor, sequences: Range<Int>, seen: Int, length: Int
+  ) {
+    let width = new.columns
+    let source = new.reshaped([lengths.count, length * width]).matrix
+    let target = all.reshaped([lengths.count, capacity * width]).matrix
+      .columns(seen * width, count: length * width)
+    copy(
+      source.rows(sequences.lowerBound, count: sequences.count),
+      into: target.rows(sequences.lowerBound, count: sequences.count), team: device.team)
   }
 
   /// Counts `length` tokens as seen, after every layer has appended them.

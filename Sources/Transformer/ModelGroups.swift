@@ -39,6 +39,8 @@ public enum ExpertDispatch: String, Codable, Sendable, CaseIterable {
 /// Communicators by what the layers use them for.
 struct ModelGroups {
   let world: Communicator
+  /// Ranks that work on different samples.
+  let data: Communicator
   /// Ranks that split attention and dense layers, and the tokens outside them.
   let tensor: Communicator
   /// Those that hold the same key/value heads.
@@ -55,6 +57,7 @@ struct ModelGroups {
 
   init(_ configuration: ModelConfiguration, mesh: ProcessMesh, dispatch: ExpertDispatch) {
     world = mesh.world
+    data = mesh.communicator(.data)
     tensor = mesh.communicator(.tensor)
     keyValueSharers = mesh.sharers(of: configuration.keyValuePlacement)
     keyValuePartners = mesh.partners(of: configuration.keyValuePlacement)

@@ -48,7 +48,7 @@ struct GenerateCommand: ParsableCommand {
     try ranks.run { world in try generate(on: world) }
   }
 
-  /// All ranks compute the same continuations; rank 0 shows them.
+  /// Data ranks share several continuations; rank 0 shows all.
   private func generate(on world: Communicator) throws {
     let loaded = try LoadedModel(
       checkpoint,
@@ -77,7 +77,7 @@ struct GenerateCommand: ParsableCommand {
       return
     }
     let continuations = loaded.model.generate(
-      Array(repeating: start, count: count), options)
+      sharing: Array(repeating: start, count: count), options)
     for (index, continuation) in continuations.enumerated() {
       let all = start + continuation.tokens
       if count > 1 { show("— \(index + 1)") }

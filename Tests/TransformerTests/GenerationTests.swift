@@ -51,9 +51,40 @@ import Transformer
     let prompts: [[Int32]] = [[1, 2, 3], [9, 9], [4]]
     let together = run.model.generate(prompts, options)
     for (index, prompt) in prompts.enumerated() {
-      let alone = run.model.generate([prompt], options, firstSample: index)[0]
+      let alone = run.model.generate([prompt], options, samples: [index])[0]
       #expect(alone.tokens == together[index].tokens)
     }
+  }
+
+  @Test(
+    .enabled(if: productKernelName == "AVX-512 panels", "OpenBLAS rounds by the number of rows"),
+    arguments: Precision.allCases)
+  func `log-probabilities are those of training, bit for bit`(precision: Precision) throws {
+    let run = try TinyRun(precision: precision, threads: 2) { $0.width = 40 }
+    var options = SamplingOptions()
+    options.maximumNewTokens = 21
+    let prompts: [[Int32]] = [[1, 2, 3, 4, 5], [7], [30, 2, 9]]
+    for (prompt, found) in zip(prompts, run.model.generate(prompts, options)) {
+      let tokens = prompt + found.tokens
+      let device = try Device(precision: precision, threads: 1)
+      let tape = Tape(device)
+      let output = run.model.forward(Batch(tokens: tokens, sequences: 1), on: tape)
+      let labels = Array(tokens.dropFirst()) + [-100]
+      let expected = run.model.logProbabilities(output.hidden, labels: labels).value.elements
+      #expect(found.logProbabilities == Array(expected[(prompt.count - 1)...].dropLast()))
+    }
+  }
+
+  @Test func `samples are numbered as the caller says`() throws {
+    let run = try TinyRun(precision: .float64)
+    var options = SamplingOptions()
+    options.maximumNewTokens = 6
+    let prompts: [[Int32]] = [[1, 2, 3], [9, 9], [4], [9, 9]]
+    let forward = run.model.generate(prompts, options, samples: [40, 3, 7, 8])
+    let back = run.model.generate(Array(prompts.reversed()), options, samples: [8, 7, 3, 40])
+    #expect(back.reversed().map(\.tokens) == forward.map(\.tokens))
+    #expect(forward[1].tokens != forward[3].tokens)
+    #expect(run.model.generate([], options).isEmpty)
   }
 
   @Test func `a stop token ends a sequence and belongs to it`() throws {

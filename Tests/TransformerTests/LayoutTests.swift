@@ -162,6 +162,41 @@ struct LayoutVariant: CustomTestStringConvertible, Sendable {
     }
   }
 
+  @Test(
+    arguments: [
+      ("data=2", 2), ("data=3", 3), ("expert=4", 4), ("tensor=2,expert=4", 4),
+      ("tensor=2,expert=2,expert-tensor=2", 8), ("expert=8", 8),
+    ])
+  func `data ranks share prompts, and all get what one rank gets`(
+    layout: (text: String, ranks: Int)
+  ) throws {
+    // Fewer prompts than some layouts have data ranks; some sequences end early.
+    let prompts: [[Int32]] = [[1, 2, 3], [4], [5, 6, 7, 8, 9], [10, 11], [12]]
+    @Sendable func continuations(_ mesh: ProcessMesh) throws -> [Continuation] {
+      let model = try LanguageModel(
+        LayoutVariant("plain").configuration.model, on: try Device(precision: .float64, threads: 1),
+        mesh: mesh, seed: 4)
+      var options = SamplingOptions()
+      options.maximumNewTokens = 9
+      options.stopTokens = Set(0..<12)
+      return model.generate(sharing: prompts, options, samples: [5, 3, 9, 1, 0])
+    }
+    let one = try continuations(.single())
+    #expect(one.contains { $0.isFinished } && one.contains { !$0.tokens.isEmpty })
+    let others = try InProcessRanks.run(layout.ranks) { world in
+      try continuations(
+        ProcessMesh(world, layout: try Layout(layout.text, ranks: layout.ranks)))
+    }
+    for other in others {
+      #expect(other.map(\.tokens) == one.map(\.tokens))
+      #expect(other.map(\.isFinished) == one.map(\.isFinished))
+      for (mine, theirs) in zip(other, one) {
+        let error = relativeError(mine.logProbabilities, theirs.logProbabilities)
+        #expect(error <= Bar.layout, "\(error)")
+      }
+    }
+  }
+
   @Test func `a model that cannot be split so says what would do`() throws {
     func refusal(_ layout: String, _ ranks: Int) throws -> String {
       let model = LayoutVariant("plain") { $0.model.keyValueHeads = 2 }.configuration.model
