@@ -31,6 +31,7 @@ scaling        | set b, 8 sequences a rank: 2 ranks x 1 thread ≥ 1.80 x 1 rank
 hosts          | verified on 2 and 3 hosts over TCP; a host cut off ends both sides in ≤ 15 s
 wire           | counters of 2 hosts within 5 % of the bytes told; 1 Gbit/s: ≤ 1.15 x compute or wire
 speed          | sets a, b, c: ≥ 2 x PyTorch as installed, ≥ 1.1 x with AVX-512; 2 ranks ≥ 1.3 x DDP
+sampling       | set b, 16 + 64 tokens: ≥ 2.5 x transformers at batch 64, ≥ 5 x at batch 1
 memory         | ≤ 324, 1011, 2243 MB on a, b, c; flat over 10,000 steps of a
 slurm          | a real Slurm cuts a run at its limit, ≥ once, and its end is equal bit for bit
 quickstart     | worst of 3 seeds ≤ 1.55 bits a character in ≤ 300 s of training

@@ -1,4 +1,5 @@
-// `apus benchmark`: the speed and memory of training steps on one fixed batch, as peers measure it.
+// `apus benchmark`: the speed and memory of training steps on one fixed batch, or of sampling, as
+// peers measure it.
 
 import ArgumentParser
 import Foundation
@@ -14,7 +15,8 @@ struct BenchmarkCommand: ParsableCommand {
     abstract: "Times forward, backward and AdamW on one fixed batch of random tokens.",
     discussion: """
       Under mpirun every rank takes its share of the batch, as in training. Operations are 6 x active \
-      parameters x tokens + 6 x batch x length² x heads x head width x layers.
+      parameters x tokens + 6 x batch x length² x heads x head width x layers. With --generate it \
+      continues random prompts instead, and counts new tokens alone.
       """)
 
   @Argument(help: "Configuration; its vocabulary must be given, no corpus is read.")
@@ -25,6 +27,12 @@ struct BenchmarkCommand: ParsableCommand {
   var steps = 10
   @Option(help: "Steps before the timed ones.")
   var warmup = 3
+  @Option(help: "Sample continuations of this many prompts at once instead of training.")
+  var generate: Int?
+  @Option(help: "Tokens of each prompt of --generate.")
+  var promptTokens = 16
+  @Option(help: "Sampled tokens of each prompt of --generate.")
+  var newTokens = 64
   @Flag(help: "Print one JSON object.")
   var json = false
   @OptionGroup var layout: LayoutOptions
@@ -33,6 +41,11 @@ struct BenchmarkCommand: ParsableCommand {
   func validate() throws {
     guard steps >= 1, warmup >= 0 else {
       throw ValidationError("--steps takes 1 or more, --warmup 0 or more")
+    }
+    for (name, value) in [
+      ("generate", generate ?? 1), ("prompt-tokens", promptTokens), ("new-tokens", newTokens),
+    ] where value < 1 {
+      throw ValidationError("--\(name) is \(value); accepted: 1 or more")
     }
   }
 
@@ -63,6 +76,9 @@ struct BenchmarkCommand: ParsableCommand {
       configuration.model, on: device, mesh: mesh, seed: 1,
       dispatch: configuration.layout.dispatch)
     try model.parameters.checkWiring(over: world)
+    if let generate {
+      return measureSampling(generate, of: model, threads: threads, on: world)
+    }
     model.recomputesBlocks = configuration.training.recompute == .block
     let settings = configuration.optimizer
     let trainer = Trainer(
@@ -126,5 +142,27 @@ struct BenchmarkCommand: ParsableCommand {
       "parts, ms: "
         + phases.map { "\($0.part) \(Figure.fixed($0.seconds / Double(steps) * 1e3, 1))" }
         .joined(separator: ", "))
+  }
+
+  private func measureSampling(
+    _ sequences: Int, of model: LanguageModel, threads: Int, on world: Communicator
+  ) {
+    let report = SamplingBenchmark(
+      sequences: sequences, promptTokens: promptTokens, newTokens: newTokens, warmup: warmup,
+      runs: steps
+    ).report(model, threads: threads, on: world)
+    guard world.rank == 0 else { return }
+    if json {
+      say(JSON.object(report).compact)
+      return
+    }
+    if let warning = productKernelWarning { say("warning: \(warning)") }
+    func number(_ field: String) -> Double { report[field]?.asNumber ?? .nan }
+    say(
+      "\(Figure.fixed(number("tokens_per_second"), 0)) new tokens/s: \(newTokens) after "
+        + "\(promptTokens) of each of \(sequences), "
+        + "\(Figure.fixed(number("milliseconds_per_token"), 3)) ms a token of all "
+        + "(median of \(steps)), peak memory "
+        + "\(Figure.fixed(number("peak_megabytes"), 0)) MB a rank")
   }
 }
