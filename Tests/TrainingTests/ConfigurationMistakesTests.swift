@@ -132,8 +132,8 @@ import Training
     Mistake(
       yaml: "# nothing",
       message: "c.yaml: the file holds no settings; accepted: at least one of the sections run, "
-        + "data, model, layout, training, optimizer, schedule, evaluation, samples, checkpoint, "
-        + "display"),
+        + "data, examples, model, layout, training, optimizer, schedule, reward, preference, "
+        + "evaluation, samples, checkpoint, display"),
     Mistake(
       yaml: "run: {name: x",
       message: "c.yaml:2:1: while parsing a flow mapping did not find expected ',' or '}'; "

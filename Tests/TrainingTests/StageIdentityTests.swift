@@ -184,6 +184,8 @@ import Transformer
     #expect(throws: RanksFailed.self) {
       try StageFixture.ready(configuration, on: .single())
     }
+    // The pairs to evaluate are the first ones still: theirs are made anew.
+    try FileManager.default.removeItem(atPath: "\(fixture.folder)/runs/.reference/\(name)")
     try fixture.write("other.jsonl", StageFixture.preferences[0])
     _ = try StageFixture.ready(
       fixture.configuration(.dpo) { $0.examples.training = "\(fixture.folder)/other.jsonl" },
