@@ -206,6 +206,55 @@ extension Communicator {
       slot?.add(gradient)
     }
   }
+
+  /// D(p‖q) = Σ_v p_v (ln p_v − ln q_v) of this rank's rows, where each rank holds a slice of the
+  /// columns of all rows of p's and q's logits: [Σ counts, V / ranks] gives [counts[rank], 1];
+  /// without `reference` Σ_v p_v ln p_v, minus the entropy. The reference gets no gradient.
+  ///
+  /// A few numbers a row travel, never logits.
+  public func relativeEntropy(
+    of logits: Variable, to reference: Tensor?, counts: [Int]
+  ) -> Variable {
+    guard size > 1 else {
+      return reference.map { Tensors.relativeEntropy(of: logits, to: $0) }
+        ?? scaled(entropy(of: logits), by: -1)
+    }
+    let tape = logits.tape
+    let device = tape.device
+    let team = tape.team
+    let rows = logits.value.rows
+    func wholeLogSumExp(_ slice: Tensor) -> Tensor {
+      let own = device.tensor([rows, 1])
+      logSumExp(slice.matrix, into: own.matrix, team: team)
+      let values = own.elements
+      let highest = maximum(values)
+      let sums = sum(zip(values, highest).map { exp($0 - $1) })
+      return device.tensor([rows, 1], zip(sums, highest).map { log($0) + $1 })
+    }
+    let pSum = wholeLogSumExp(logits.value)
+    let q = reference.map { (logits: $0, logSumExp: wholeLogSumExp($0)) }
+    func other() -> Categorical? {
+      q.map { Categorical(logits: $0.logits.matrix, logSumExp: $0.logSumExp.matrix) }
+    }
+    let divergence = device.tensor([rows, 1])
+    Kernels.relativeEntropy(
+      of: Categorical(logits: logits.value.matrix, logSumExp: pSum.matrix), to: other(),
+      into: divergence.matrix, team: team)
+    sum(divergence.flat, team: team)
+    let first = counts.offsets[rank]
+    let own = device.tensor([counts[rank], 1])
+    copy(divergence.slices(first, count: counts[rank]).matrix, into: own.matrix, team: team)
+    return tape.result(own, from: [logits]) {
+      [saved = logits.saved, slot = logits.gradient] dy in
+      let upstream = self.allGather(dy, counts: counts, on: device)
+      let input = saved.tensor
+      let gradient = device.tensor(input.shape)
+      relativeEntropyGradient(
+        upstream.matrix, of: Categorical(logits: input.matrix, logSumExp: pSum.matrix),
+        to: other(), divergence: divergence.matrix, into: gradient.matrix, team: team)
+      slot?.add(gradient)
+    }
+  }
 }
 
 // MARK: - Tensors in, tensors out; not recorded

@@ -8,6 +8,8 @@ struct ResumedCheckpoint {
   let path: String
   let step: Int
   let tokens: Int
+  /// Of the stage.
+  let carried: [Double]
   /// Newer checkpoints, none of them whole.
   let passedOver: [CheckpointInfo]
 }
@@ -40,7 +42,8 @@ struct Resumption {
     try world.agreeing { try checkFits(folder) }
     let loaded = try trainer.load(folder, isVerified: true)
     return ResumedCheckpoint(
-      path: folder.path, step: loaded.step, tokens: loaded.tokens, passedOver: damaged)
+      path: folder.path, step: loaded.step, tokens: loaded.tokens,
+      carried: loaded.carried, passedOver: damaged)
   }
 
   /// A new run does not bury an old one's checkpoints.
@@ -74,7 +77,8 @@ struct Resumption {
     // More steps may follow, on other threads; paths are compared by what they hold.
     let free = [
       "training.steps", "run.threads", "data.corpus", "data.tokenizer", "data.start",
-      "examples.training", "layout",
+      "examples.training", "examples.evaluation", "rollout.reference", "rollout.rewardModel",
+      "ppo.critic", "layout",
     ]
     let json = try JSON(
       parsing: folder.contents(CheckpointPart.state), source: CheckpointPart.state)

@@ -46,14 +46,15 @@ final class RunLoop {
       try configuration.validate(layout)
       return (layout, try StartCheckpoint(configuration))
     }
-    let stage = try options.stage.init(configuration, over: world)
+    let stage = try options.make(configuration, world)
     configuration.model.vocabulary = try world.agreeing {
       var model = configuration.model
       model.vocabulary = try configuration.vocabulary(for: stage.tokenizer)
       try model.validate()
       try model.validate(layout)
       try model.checkFits(
-        held: 2, dealt: 2, precision: configuration.run.precision, layout: layout,
+        held: options.stage.memory.held, dealt: options.stage.memory.dealt,
+        precision: configuration.run.precision, layout: layout,
         copies: options.ranksOnThisMachine)
       return model.vocabulary
     }
@@ -105,13 +106,17 @@ final class RunLoop {
     try start?.load(into: model, over: world)
     try stage.prepare(trainer)
     let resumed = options.isResuming ? try resumption.load(into: trainer) : nil
-    if let resumed { (state.step, state.tokens) = (resumed.step, resumed.tokens) }
+    if let resumed {
+      (state.step, state.tokens) = (resumed.step, resumed.tokens)
+      stage.restore(resumed.carried)
+    }
     lastSaved = resumed?.path
     output = try world.agreeing {
       guard world.rank == 0 else { return nil }
       return try RunOutput(
         name: configuration.run.name, folder: store.path, totalSteps: configuration.training.steps,
-        resumedStep: resumed?.step, style: options.style, print: options.print)
+        resumedStep: resumed?.step, columns: options.stage.columns, style: options.style,
+        print: options.print)
     }
     let introduction = RunIntroduction(
       configuration: configuration, model: model, mesh: mesh, peak: peak, checking: checking,
@@ -138,17 +143,15 @@ final class RunLoop {
       world.begin(step: state.step + 1)
       let start = Trace.now()
       let mark = ContinuousClock.now
-      let batch = stage.microBatches(step: state.step, over: trainer.data)
-      world.trace?.record("data", since: start)
-      let dataSeconds = (ContinuousClock.now - mark) / .seconds(1)
       meter.start()
       let rate = configuration.optimizer.learningRate * schedule.factor(step: state.step)
-      let result = try trainer.step(batch, step: state.step + 1, learningRate: rate)
+      let result = try stage.step(trainer, step: state.step, learningRate: rate)
       let seconds = (ContinuousClock.now - mark) / .seconds(1)
       world.trace?.record("step", since: start)
       state.step += 1
       state.tokens += result.counts.tokens
-      try report(result, learningRate: rate, seconds: seconds, dataSeconds: dataSeconds)
+      state.carried = stage.carried
+      try report(result, learningRate: rate, seconds: seconds)
       let isLast = state.step == steps
       if isDue(configuration.evaluation.every) || isLast { try traced("evaluate", evaluate) }
       if isDue(configuration.samples.every) || isLast { try traced("sample", sample) }
@@ -181,7 +184,7 @@ final class RunLoop {
   }
 
   private func report(
-    _ result: StepResult, learningRate: Double, seconds: Double, dataSeconds: Double
+    _ result: StepResult, learningRate: Double, seconds: Double
   ) throws {
     func phase(_ names: String...) -> Double {
       result.seconds.filter { names.contains($0.part) }.reduce(0) { $0 + $1.seconds }
@@ -199,12 +202,12 @@ final class RunLoop {
       timing: StepTiming(
         seconds: seconds, shareOfPeak: operations / seconds / peak.operationsPerSecond,
         forward: phase("forward", "count"), backward: phase("backward"), reduce: phase("reduce"),
-        update: phase("norm", "update"), data: dataSeconds), collectives: meter.uses())
+        update: phase("norm", "update"), data: phase("data")), collectives: meter.uses())
     let figures = StageRecord(
       step: state.step, stage: options.stage.name, part: .train,
       figures: stage.figures(result, over: world))
     try world.agreeing {
-      try output?.step(record)
+      try output?.step(record, figures.figures)
       try output?.stage(figures)
     }
     guard hasRouters,
@@ -234,14 +237,16 @@ final class RunLoop {
 
   private func evaluate() throws {
     let start = ContinuousClock.now
-    guard let heldOut = stage.evaluate(trainer) else { return }
-    let record = EvaluationRecord(
-      step: state.step, loss: heldOut.loss, bitsPerCharacter: heldOut.bitsPerCharacter,
-      tokens: heldOut.tokens, seconds: (ContinuousClock.now - start) / .seconds(1))
+    guard let heldOut = try stage.evaluate(trainer) else { return }
+    let record = heldOut.loss.map {
+      EvaluationRecord(
+        step: state.step, loss: $0, bitsPerCharacter: heldOut.bitsPerCharacter,
+        tokens: heldOut.tokens, seconds: (ContinuousClock.now - start) / .seconds(1))
+    }
     let figures = StageRecord(
       step: state.step, stage: options.stage.name, part: .heldOut, figures: heldOut.figures)
     try world.agreeing {
-      try output?.evaluation(record)
+      if let record { try output?.evaluation(record) }
       try output?.stage(figures)
       if let note = heldOut.note { output?.note(note) }
     }

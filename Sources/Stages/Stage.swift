@@ -10,6 +10,11 @@ import Transformer
 /// Every rank makes the same calls in the same order.
 public protocol Stage: AnyObject, SendableMetatype {
   static var name: StageName { get }
+  /// Figures that stand in the line of a step.
+  static var columns: [StageColumn] { get }
+  /// Numbers a parameter of the model that are held by every rank that has its slice, and dealt among
+  /// those, over all models of the stage.
+  static var memory: (held: Int, dealt: Int) { get }
 
   /// Reads what is learnt from. Throws `RanksFailed` on all ranks.
   init(_ configuration: RunConfiguration, over world: Communicator) throws
@@ -24,9 +29,16 @@ public protocol Stage: AnyObject, SendableMetatype {
   /// its own after that.
   func prepare(_ trainer: Trainer) throws
 
+  /// Makes a step of the run (from 0): one update on the step's micro-batches, or several.
+  func step(_ trainer: Trainer, step: Int, learningRate: Double) throws -> StepResult
+
   /// This rank's share of the samples of a step (from 0), in micro-batches, as many on every rank. A
-  /// stage that sets `Trainer.task` keeps what it needs of them.
+  /// stage that sets `Trainer.task` keeps what it needs of them; one that makes its own steps has none.
   func microBatches(step: Int, over data: Communicator) -> [MicroBatch]
+
+  /// Numbers that the stage carries from step to step, and gets back when a run is resumed.
+  var carried: [Double] { get }
+  func restore(_ carried: [Double])
 
   /// Tokens of the micro-batches of every step on a rank; nil where steps differ.
   func tokensOfStep(dataRanks: Int) -> Int?
@@ -40,7 +52,7 @@ public protocol Stage: AnyObject, SendableMetatype {
   ) -> [(name: String, value: Double)]
 
   /// Loss and more on examples that are not trained on; nil where there are none.
-  func evaluate(_ trainer: Trainer) -> HeldOut?
+  func evaluate(_ trainer: Trainer) throws -> HeldOut?
 
   /// What `samples.prompt` becomes, and the tokens that end a sample; nil where the stage samples
   /// nothing.
@@ -49,7 +61,8 @@ public protocol Stage: AnyObject, SendableMetatype {
 
 /// What examples that are not trained on show.
 public struct HeldOut {
-  public var loss: Double
+  /// nil where examples have none.
+  public var loss: Double?
   /// Tokens that were predicted, or scored.
   public var tokens: Int
   var bitsPerCharacter: Double?
@@ -59,6 +72,22 @@ public struct HeldOut {
 }
 
 extension Stage {
+  public static var columns: [StageColumn] { [] }
+  /// One model: weights and gradients, two moments.
+  public static var memory: (held: Int, dealt: Int) { (2, 2) }
+  public var carried: [Double] { [] }
+  public func restore(_ carried: [Double]) {}
+  public func microBatches(step: Int, over data: Communicator) -> [MicroBatch] { [] }
+
+  public func step(_ trainer: Trainer, step: Int, learningRate: Double) throws -> StepResult {
+    var clock = PhaseClock(trainer.mesh.world.trace)
+    let batch = microBatches(step: step, over: trainer.data)
+    clock.end("data")
+    var result = try trainer.step(batch, step: step + 1, learningRate: learningRate)
+    result.seconds += clock.phases
+    return result
+  }
+
   public func prepare(_ trainer: Trainer) throws {}
   public func tokensOfStep(dataRanks: Int) -> Int? { nil }
   public func bitsPerCharacter(_ loss: Double) -> Double? { nil }

@@ -15,6 +15,8 @@ public enum RunOutcome: Sendable, Equatable {
 /// Left out: where ranks come from and where text goes; the command brings both.
 public struct StageRun {
   public let stage: any Stage.Type
+  /// Makes the stage on a rank.
+  public var make: @Sendable (RunConfiguration, Communicator) throws -> any Stage
   public var configuration: RunConfiguration
   /// Go on from the newest complete checkpoint; without one the run starts anew.
   public var isResuming = false
@@ -35,6 +37,7 @@ public struct StageRun {
     print: @escaping @Sendable (String) -> Void
   ) {
     self.stage = stage
+    make = { try stage.init($0, over: $1) }
     self.configuration = configuration
     self.style = style
     self.print = print

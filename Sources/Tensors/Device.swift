@@ -6,8 +6,8 @@ import Kernels
 public final class Device {
   public let precision: Precision
   public let team: ThreadTeam
-  /// Called between operations: brings on what is under way beside them, messages say.
-  package var background: (() -> Void)?
+  /// Called between operations: each brings on what is under way beside them, messages say.
+  package var background: [() -> Void] = []
   private let large: Arena
   private let small: Arena
 
@@ -21,6 +21,8 @@ public final class Device {
 
   /// Most bytes of activations that were ever alive at once (gaps included).
   public var activationHighWater: Int { large.highWater + small.highWater }
+
+  func runBackground() { for work in background { work() } }
 
   /// A tensor with undefined contents.
   public func tensor(_ shape: [Int]) -> Tensor {

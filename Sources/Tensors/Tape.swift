@@ -39,7 +39,7 @@ public final class Tape {
     guard needed else {
       return Variable(value, tape: self, gradient: nil, saved: Saved(value))
     }
-    device.background?()
+    device.runBackground()
     let slot = GradientSlot(shape: value.shape, on: device)
     pullbacks.append {
       guard let gradient = slot.take() else { return }
@@ -69,7 +69,7 @@ public final class Tape {
   func backward() {
     while let pullback = pullbacks.popLast() {
       pullback()
-      device.background?()
+      device.runBackground()
     }
   }
 }

@@ -14,6 +14,9 @@ public struct Batch: Sendable {
   public var firstKey: [Int32]?
   /// Which tokens are real: padding takes no part in the router's losses and counts. Nil is all.
   public var mask: [Bool]?
+  /// Experts of each token in each expert layer, [layers][tokens · k], instead of the routers' own
+  /// choice (routing replay); weights and losses are those of the live scores.
+  public var expertChoices: [[Int32]]?
 
   /// `length` is needed only where there may be no sequence at all.
   public init(tokens: [Int32], sequences: Int, length: Int? = nil, mask: [Bool]? = nil) {

@@ -16,6 +16,8 @@ public struct SamplingOptions: Sendable, Equatable {
   public var stopTokens: Set<Int32> = []
   public var maximumNewTokens = 64
   public var seed: UInt64 = 0
+  /// Of the random numbers of this seed: other purposes draw others.
+  public var stream = "generation"
 
   public init() {}
 }
@@ -30,8 +32,8 @@ public struct Continuation: Sendable, Equatable {
 }
 
 extension LanguageModel {
-  /// Continues each of this rank's prompts. Draw i of a prompt is keyed by (seed, its sample's number,
-  /// i), whatever else is in the batch; without `samples` prompt n is sample n. `onToken` sees
+  /// Continues each of this rank's prompts. Draw i of a prompt is keyed by (seed, stream, its sample's
+  /// number, i), whatever else is in the batch; without `samples` prompt n is sample n. `onToken` sees
   /// (prompt, token) as they come.
   ///
   /// Prompts of unequal length are padded on the left; every prompt has at least one token. All ranks
@@ -48,7 +50,7 @@ extension LanguageModel {
       samples.count == prompts.count, "\(samples.count) sample numbers, \(prompts.count) prompts")
     var continuations = prompts.map { _ in Continuation() }
     let tape = Tape(device, recording: false)
-    let key = RandomKey(seed: options.seed, name: "generation")
+    let key = RandomKey(seed: options.seed, name: options.stream)
     let keys = samples.map { key.derived(UInt64($0)) }
     var decoding = Decoding(prompts, newTokens: options.maximumNewTokens, model: self)
     for position in 0..<options.maximumNewTokens {

@@ -95,6 +95,8 @@ struct Router {
   private let temperature: Parameter?
   /// Added to scores for selection only; changed by a rule, not by gradient.
   let bias: SelectionBias?
+  /// The layer's place among those with experts.
+  private let place: Int
 
   init(
     _ configuration: ModelConfiguration, groups: ModelGroups, layer: Int,
@@ -102,6 +104,7 @@ struct Router {
   ) {
     self.configuration = configuration.router
     self.groups = groups
+    place = configuration.expertLayers.firstIndex(of: layer)!
     let name = "model.layers.\(layer).mlp.gate"
     weight = parameters.declare(
       "\(name).weight", [configuration.router.experts, configuration.width],
@@ -133,13 +136,17 @@ struct Router {
     }
     let tokens = x.value.rows
     let k = configuration.expertsPerToken
+    let own = groups.tensor.ownShare(of: batch.tokens.count)
     var experts: [Int32] = []
-    let biasTensor = bias.map { tape.device.tensor([1, configuration.experts], $0.values) }
-    topK(scores.value.matrix, bias: biasTensor?.matrix, k: k, into: &experts)
+    if let given = batch.expertChoices {
+      experts = Array(given[place][own.lowerBound * k..<own.upperBound * k])
+    } else {
+      let biasTensor = bias.map { tape.device.tensor([1, configuration.experts], $0.values) }
+      topK(scores.value.matrix, bias: biasTensor?.matrix, k: k, into: &experts)
+    }
     let starts = (0...tokens).map { Int32($0 * k) }
     let weights = chosenScores(
       scores, starts: starts, experts: experts, renormalised: configuration.renormalise)
-    let own = groups.tensor.ownShare(of: batch.tokens.count)
     if drops && configuration.capacityFactor > 0 { drop(&experts, own, batch) }
     return Routing(
       logits: logits, probabilities: probabilities, weights: weights, experts: experts,

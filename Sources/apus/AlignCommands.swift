@@ -1,4 +1,4 @@
-// `apus sft`, `apus reward` and `apus dpo`: the stages after pretraining, run as it is.
+// `apus sft`, `reward`, `dpo`, `ppo` and `grpo`: the stages after pretraining, run as it is.
 
 import ArgumentParser
 import Stages
@@ -45,4 +45,39 @@ struct DPOCommand: ParsableCommand {
   @OptionGroup var options: TrainingOptions
 
   func run() throws { try options.run(DirectPreference.self) }
+}
+
+struct PPOCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ppo",
+    abstract: "Trains a policy on rewards of its own answers, with a critic.",
+    discussion: """
+      data.start is the first policy, and the reference that KL is measured to unless \
+      rollout.reference names another; examples.training holds prompts, {"prompt"} a line. Rewards are \
+      a reward model's (rollout.rewardModel) or a task's rule (rollout.task). Ranks, signals and \
+      --resume are as for `apus pretrain`.
+      """)
+
+  @OptionGroup var options: TrainingOptions
+
+  func run() throws {
+    try options.run(ProximalPolicy.self) {
+      try ProximalPolicy($0, reward: try TaskRewards.rule(for: $0), over: $1)
+    }
+  }
+}
+
+struct GRPOCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "grpo",
+    abstract: "Trains a policy on rewards of groups of its own answers, without a critic.",
+    discussion: "Reads what `apus ppo` reads; grpo.groupSize answers to a prompt are compared.")
+
+  @OptionGroup var options: TrainingOptions
+
+  func run() throws {
+    try options.run(GroupRelativePolicy.self) {
+      try GroupRelativePolicy($0, reward: try TaskRewards.rule(for: $0), over: $1)
+    }
+  }
 }

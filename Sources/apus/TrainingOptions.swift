@@ -27,15 +27,20 @@ struct TrainingOptions: ParsableArguments {
   @OptionGroup var layout: LayoutOptions
   @OptionGroup var ranks: RankOptions
 
-  /// Runs a stage on every rank.
-  func run(_ stage: any Stage.Type) throws {
+  /// Runs a stage on every rank; `make` makes it where it needs more than its configuration.
+  func run(
+    _ stage: any Stage.Type,
+    make: (@Sendable (RunConfiguration, Communicator) throws -> any Stage)? = nil
+  ) throws {
     // Made before anything starts threads.
     let stop = StopRequest()
-    try ranks.run { world in try train(stage, on: world, stop: stop) }
+    try ranks.run { world in try train(stage, make, on: world, stop: stop) }
   }
 
   private func train(
-    _ stage: any Stage.Type, on world: Communicator, stop: StopRequest
+    _ stage: any Stage.Type,
+    _ make: (@Sendable (RunConfiguration, Communicator) throws -> any Stage)?,
+    on world: Communicator, stop: StopRequest
   ) throws {
     let (configuration, program) = try world.agreeing {
       (try read(for: stage, ranks: world.size), try Program.fingerprint())
@@ -47,6 +52,7 @@ struct TrainingOptions: ParsableArguments {
       descriptor: STDOUT_FILENO, everySteps: configuration.display.every, environment: environment)
     let screen = RunScreen()
     var run = StageRun(stage, configuration, style: style) { screen.show($0) }
+    if let make { run.make = make }
     run.isResuming = resume
     run.isProfiling = profile
     run.stop = stop

@@ -133,7 +133,7 @@ import Training
       yaml: "# nothing",
       message: "c.yaml: the file holds no settings; accepted: at least one of the sections run, "
         + "data, examples, model, layout, training, optimizer, schedule, reward, preference, "
-        + "evaluation, samples, checkpoint, display"),
+        + "rollout, ppo, grpo, evaluation, samples, checkpoint, display"),
     Mistake(
       yaml: "run: {name: x",
       message: "c.yaml:2:1: while parsing a flow mapping did not find expected ',' or '}'; "

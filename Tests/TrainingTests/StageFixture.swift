@@ -87,23 +87,49 @@ final class StageFixture: Sendable {
     configuration.schedule.warmup = 0
     configuration.samples.tokens = 4
     configuration.checkpoint.keep = 0
+    configuration.rollout.answerTokens = 7
+    configuration.rollout.reward = .task
+    configuration.rollout.task = "rule"
+    (configuration.rollout.epochs, configuration.rollout.minibatches) = (2, 3)
+    configuration.grpo.groupSize = 3
+    configuration.data.start = stage == .ppo || stage == .grpo ? "\(folder)/runs/sft" : ""
     change(&configuration)
     return configuration
   }
 
+  /// Of tokens alone, never 0 and never alike for all.
+  static let rule: AnswerReward = { prompt, answer in
+    Double(answer.count { $0 % 2 == 0 }) / Double(answer.count) - 0.1 * Double(prompt.count % 3)
+  }
+
+  /// A stage as its command makes it.
+  static func make(
+    _ configuration: RunConfiguration, rule: @escaping AnswerReward, over world: Communicator
+  ) throws -> any Stage {
+    let isRuled = configuration.rollout.reward == .task
+    return switch configuration.run.stage {
+    case .ppo:
+      try ProximalPolicy(configuration, reward: isRuled ? rule : nil, over: world)
+    case .grpo:
+      try GroupRelativePolicy(configuration, reward: isRuled ? rule : nil, over: world)
+    default: try type(of: configuration.run.stage).init(configuration, over: world)
+    }
+  }
+
   /// A stage with its trainer, ready for a first step.
   static func ready(
-    _ configuration: RunConfiguration, on mesh: ProcessMesh
+    _ configuration: RunConfiguration, on mesh: ProcessMesh, clip: Double = 1,
+    rule: @escaping AnswerReward = rule
   ) throws -> (stage: any Stage, trainer: Trainer) {
     var configuration = configuration
-    let stage = try type(of: configuration.run.stage).init(configuration, over: mesh.world)
+    let stage = try make(configuration, rule: rule, over: mesh.world)
     configuration.model.vocabulary = try configuration.vocabulary(for: stage.tokenizer)
     let device = try Device(precision: configuration.run.precision, threads: 1)
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
       dispatch: configuration.layout.dispatch)
     let trainer = Trainer(
-      model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: 1)
+      model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: clip)
     try stage.prepare(trainer)
     return (stage, trainer)
   }
@@ -114,12 +140,15 @@ final class StageFixture: Sendable {
     case .sft: SupervisedFineTuning.self
     case .reward: RewardModeling.self
     case .dpo: DirectPreference.self
+    case .ppo: ProximalPolicy.self
+    case .grpo: GroupRelativePolicy.self
     }
   }
 
   /// A whole run; gives what it showed.
   func run(
-    _ configuration: RunConfiguration, ranks: Int = 1, resuming: Bool = false
+    _ configuration: RunConfiguration, ranks: Int = 1, resuming: Bool = false,
+    rule: @escaping AnswerReward = rule
   ) throws -> String {
     let shown = Shown()
     _ = try InProcessRanks.run(ranks) { world in
@@ -128,6 +157,7 @@ final class StageFixture: Sendable {
         shown.add($0)
       }
       run.isResuming = resuming
+      run.make = { try Self.make($0, rule: rule, over: $1) }
       return try run.run(on: world)
     }
     return shown.text

@@ -9,7 +9,7 @@ import Training
 import Transformer
 
 @Suite struct StageResumeTests {
-  static let stages: [StageName] = [.sft, .reward, .dpo]
+  static let stages: [StageName] = [.sft, .reward, .dpo, .ppo, .grpo]
 
   private func files(_ folder: String) throws -> [String] {
     try CheckpointFolder(path: folder).files.map { "\($0.name) \($0.sha256)" }
@@ -29,9 +29,10 @@ import Transformer
         $0.layout.tensor = ranks == 1 ? 1 : 2
         $0.layout.expert = ranks == 1 ? 1 : 4
         if stage == .dpo { $0.data.start = "\(fixture.folder)/runs/sft" }
+        if stage == .ppo { $0.ppo.klTarget = 0.1 }
       }
     }
-    if stage == .dpo { _ = try fixture.run(fixture.configuration(.sft) { $0.training.steps = 1 }) }
+    if stage != .sft { _ = try fixture.run(fixture.configuration(.sft) { $0.training.steps = 1 }) }
     _ = try fixture.run(configuration("whole", steps: 6), ranks: ranks)
     for (index, steps) in [1, 3, 4, 6].enumerated() {
       let shown = try fixture.run(

@@ -5,7 +5,7 @@ import Kernels
 /// D(p‖q) = Σ_v p_v (ln p_v − ln q_v) for each row, p and q the softmax of finite logits: [T, V] gives
 /// [T, 1]; dlogits_v = dy · p_v (ln p_v − ln q_v − D). The reference gets no gradient.
 ///
-/// Not for logits that are split over the vocabulary.
+/// Not for logits that are split over the vocabulary: `Communicator.relativeEntropy`.
 public func relativeEntropy(of logits: Variable, to reference: Tensor) -> Variable {
   require(
     reference.shape == logits.shape, "reference \(reference.shape) for logits \(logits.shape)")

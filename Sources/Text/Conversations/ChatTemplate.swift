@@ -11,6 +11,12 @@ public struct EncodedExample: Sendable, Equatable {
 
   public init() {}
 
+  /// An answer as it was written, stop token included where it has one.
+  public init(prompt: [Int32], answer: [Int32]) {
+    append(prompt, learned: false)
+    append(answer, learned: true)
+  }
+
   mutating func append(_ more: [Int32], learned: Bool) {
     tokens += more
     isLearned += Array(repeating: learned, count: more.count)

@@ -79,7 +79,8 @@ public struct ClippedValueLoss: Codable, Sendable, Equatable {
       let (value, old) = (tokens.new[place], tokens.old[place])
       let error = value - tokens.returns[place]
       let bounded = old + min(max(value - old, -clip), clip) - tokens.returns[place]
-      let isClipped = bounded * bounded > error * error
+      // Within the bounds both are the same but for rounding, which must not decide.
+      let isClipped = abs(value - old) > clip && bounded * bounded > error * error
       let loss = 0.5 * (isClipped ? bounded * bounded : error * error)
       share.value += norm * loss
       share.gradient[place] = isClipped ? 0 : norm * error

@@ -101,6 +101,8 @@ public struct RolloutStatistics: Sendable, Equatable {
       ("objective/scores", scores / rows),
       ("objective/rlhf_reward", (penalty + scores) / rows),
       ("val/num_eos_tokens", ends),
+      ("answers/ended", ends / rows),
+      ("answers/mean_length", tokens / rows),
       ("kl/exact_per_sequence", exact / rows),
       ("kl/k1_per_sequence", k1 / rows),
       ("kl/k3_per_sequence", k3 / rows),

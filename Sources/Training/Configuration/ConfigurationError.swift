@@ -29,6 +29,12 @@ public struct SettingRangeError: Error, CustomStringConvertible, Equatable {
   public let value: String
   public let accepted: String
   public var description: String { "\(field) is \(value); accepted: \(accepted)" }
+
+  public init(field: String, value: String, accepted: String) {
+    self.field = field
+    self.value = value
+    self.accepted = accepted
+  }
 }
 
 extension SettingRangeError {

@@ -32,6 +32,11 @@ extension RunConfiguration {
     if stage == .reward {
       overlay.fill("model.scalarHead", SettingValue(ScalarHead.zero)!, place: "apus reward")
     }
+    if stage == .ppo || stage == .grpo {
+      // Balance pulls at rewards; who wants it says so.
+      overlay.fill(
+        "model.router.balanceCoefficient", SettingValue(0.0)!, place: "apus \(stage.rawValue)")
+    }
     if let start = try StartCheckpoint(read) {
       for setting in start.configuration.model.settings {
         overlay.fill("model.\(setting.path)", setting.value, place: start.folder.path)

@@ -13,7 +13,7 @@ public struct ExampleConfiguration: ConfigurationSection {
 
   public static let meanings: [String: String] = [
     "training":
-      "JSONL with messages, or prompt and completion; for preferences chosen and rejected",
+      "JSONL with messages, or prompt and completion; for preferences chosen and rejected; for PPO prompt",
     "evaluation": "the same, never trained on; empty evaluates nothing",
     "skipBadLines": "count and show lines that cannot be used, instead of refusing the file",
   ]
@@ -73,6 +73,7 @@ extension RunConfiguration {
   func validateStage() throws {
     try reward.validate()
     try preference.loss.validate(section: "preference")
+    try validatePolicy()
     guard run.stage != .pretrain else { return }
     let stage = run.stage.rawValue
     try SettingRangeError.check(

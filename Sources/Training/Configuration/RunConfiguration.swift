@@ -19,6 +19,9 @@ public struct RunConfiguration: ConfigurationSection {
   public var schedule = ScheduleConfiguration()
   public var reward = RewardConfiguration()
   public var preference = PreferenceConfiguration()
+  public var rollout = RolloutConfiguration()
+  public var ppo = PPOConfiguration()
+  public var grpo = GRPOConfiguration()
   public var evaluation = EvaluationConfiguration()
   public var samples = SampleConfiguration()
   public var checkpoint = CheckpointConfiguration()
@@ -37,6 +40,9 @@ public struct RunConfiguration: ConfigurationSection {
     "schedule": "learning rate over the steps, as a factor of optimizer.learningRate",
     "reward": "loss of the reward model",
     "preference": "loss of direct preference optimisation",
+    "rollout": "answers that the policy writes in PPO and GRPO, and what they are worth",
+    "ppo": "proximal policy optimisation with a critic",
+    "grpo": "group-relative policy optimisation",
     "evaluation": "loss on text that is not trained on",
     "samples": "text written while training",
     "checkpoint": "what is saved and kept",
@@ -46,7 +52,7 @@ public struct RunConfiguration: ConfigurationSection {
 
 /// What a run learns, named as its subcommand.
 public enum StageName: String, Codable, Sendable, CaseIterable {
-  case pretrain, sft, reward, dpo
+  case pretrain, sft, reward, dpo, ppo, grpo
 }
 
 /// Name, stage, seed, precision, threads and place of a run.

@@ -16,13 +16,18 @@ public struct RunState: Sendable, Equatable {
   /// Fingerprints of what must be the same when the run goes on.
   public var corpus: String
   public var tokenizer: String
+  /// Numbers that a stage carries from step to step, a steered coefficient say.
+  public var carried: [Double] = []
 
-  public init(step: Int, seed: Int, tokens: Int, corpus: String, tokenizer: String) {
+  public init(
+    step: Int, seed: Int, tokens: Int, corpus: String, tokenizer: String, carried: [Double] = []
+  ) {
     self.step = step
     self.seed = seed
     self.tokens = tokens
     self.corpus = corpus
     self.tokenizer = tokenizer
+    self.carried = carried
   }
 
   var json: JSON {
@@ -30,7 +35,7 @@ public struct RunState: Sendable, Equatable {
       JSONObject([
         ("step", .integer(Int64(step))), ("seed", .integer(Int64(seed))),
         ("tokens", .integer(Int64(tokens))), ("corpus", .string(corpus)),
-        ("tokenizer", .string(tokenizer)),
+        ("tokenizer", .string(tokenizer)), ("carried", .array(carried.map { .number($0) })),
       ]))
   }
 
@@ -49,7 +54,8 @@ public struct RunState: Sendable, Equatable {
     }
     self.init(
       step: try integer("step"), seed: try integer("seed"), tokens: try integer("tokens"),
-      corpus: try text("corpus"), tokenizer: try text("tokenizer"))
+      corpus: try text("corpus"), tokenizer: try text("tokenizer"),
+      carried: (json["carried"]?.asArray ?? []).compactMap(\.asNumber))
   }
 }
 
@@ -60,6 +66,8 @@ public enum CheckpointPart {
   public static let tokenizer = "tokenizer.json"
   public static let model = "model"
   public static let optimizer = "optimizer"
+  public static let critic = "critic"
+  public static let criticOptimizer = "critic_optimizer"
 }
 
 extension LanguageModel {
@@ -122,6 +130,16 @@ extension Trainer {
   }
 
   private func writeTensors(to staging: CheckpointStaging) -> Result<[FileEntry], any Error> {
+    let own = writeTensors(CheckpointPart.model, CheckpointPart.optimizer, to: staging)
+    guard let critic else { return own }
+    let others = critic.writeTensors(
+      CheckpointPart.critic, CheckpointPart.criticOptimizer, to: staging)
+    return own.flatMap { own in others.map { own + $0 } }
+  }
+
+  private func writeTensors(
+    _ modelKind: String, _ momentKind: String, to staging: CheckpointStaging
+  ) -> Result<[FileEntry], any Error> {
     // Biases are few and small; their bytes live until the end of this call.
     let biases = model.selectionBiases.map { bias in
       let copy = UnsafeMutableRawBufferPointer.allocate(
@@ -132,7 +150,8 @@ extension Trainer {
         memory: UnsafeRawBufferPointer(copy))
     }
     defer { for bias in biases { bias.memory.deallocate() } }
-    return staging.write(optimizer, replicated: biases, over: mesh.world)
+    return staging.write(
+      optimizer, as: (modelKind, momentKind), replicated: biases, over: mesh.world)
   }
 
   /// Fills weights, biases, moments and the update count, whatever layout wrote them; every rank
@@ -150,9 +169,19 @@ extension Trainer {
     let statePath = "\(folder.path)/\(CheckpointPart.state)"
     let state = try RunState(
       JSON(parsing: folder.contents(CheckpointPart.state), source: statePath), path: statePath)
-    try model.load(folder.tensors(CheckpointPart.model, isVerified: true))
-    try optimizer.load(folder.tensors(CheckpointPart.optimizer, isVerified: true))
-    optimizer.updates = state.step
+    try read(folder, CheckpointPart.model, CheckpointPart.optimizer)
+    optimizer.updates = state.step * updatesPerStep
+    if let critic {
+      try critic.read(folder, CheckpointPart.critic, CheckpointPart.criticOptimizer)
+      critic.optimizer.updates = state.step * updatesPerStep
+    }
     return state
+  }
+
+  private func read(
+    _ folder: CheckpointFolder, _ modelKind: String, _ momentKind: String
+  ) throws {
+    try model.load(folder.tensors(modelKind, isVerified: true))
+    try optimizer.load(folder.tensors(momentKind, isVerified: true))
   }
 }

@@ -18,8 +18,8 @@ public final class RunOutput {
   /// `resumedStep`; one that starts anew begins metrics, events and curve anew, whatever a run that
   /// died before its first save has left there.
   public init(
-    name: String, folder: String, totalSteps: Int, resumedStep: Int?, style: ScreenStyle,
-    print: @escaping (String) -> Void
+    name: String, folder: String, totalSteps: Int, resumedStep: Int?, columns: [StageColumn] = [],
+    style: ScreenStyle, print: @escaping (String) -> Void
   ) throws {
     self.folder = folder
     self.name = name
@@ -32,7 +32,8 @@ public final class RunOutput {
       metrics = try MetricsLog(creating: path)
     }
     events = try TensorBoardLog(folder: folder, resumedStep: resumedStep)
-    display = ProgressDisplay(totalSteps: totalSteps, resumedStep: resumedStep ?? 0, style: style)
+    display = ProgressDisplay(
+      totalSteps: totalSteps, resumedStep: resumedStep ?? 0, columns: columns, style: style)
     if resumedStep == nil { try Disk().remove(curve) }
   }
 
@@ -41,11 +42,14 @@ public final class RunOutput {
   /// Seconds since the output was made.
   public var elapsed: Double { (ContinuousClock.now - start) / .seconds(1) }
 
-  public func step(_ record: StepRecord) throws {
+  /// `figures` are the stage's own, of which the screen shows its columns.
+  public func step(
+    _ record: StepRecord, _ figures: [(name: String, value: Double)] = []
+  ) throws {
     try metrics.append(record)
     try events.append(record)
     summary.add(record)
-    print(display.step(record, elapsed: elapsed))
+    print(display.step(record, figures, elapsed: elapsed))
   }
 
   public func router(_ record: RouterRecord) throws {

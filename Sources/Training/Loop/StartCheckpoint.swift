@@ -12,7 +12,12 @@ public struct StartCheckpoint: Sendable {
   /// Opens what `data.start` names; nil where it is empty.
   public init?(_ configuration: RunConfiguration) throws {
     guard !configuration.data.start.isEmpty else { return nil }
-    folder = try CheckpointFolder(newestAt: configuration.data.start)
+    try self.init(path: configuration.data.start)
+  }
+
+  /// Opens a checkpoint, or the newest of a run's folder.
+  public init(path: String) throws {
+    folder = try CheckpointFolder(newestAt: path)
     self.configuration = try RunConfiguration.read(
       yaml: String(decoding: folder.contents(CheckpointPart.configuration), as: UTF8.self),
       file: "\(folder.path)/\(CheckpointPart.configuration)")
@@ -23,12 +28,13 @@ public struct StartCheckpoint: Sendable {
     let apart = [CheckpointPart.state, CheckpointPart.configuration]
     let files = folder.files.filter {
       !apart.contains($0.name) && !$0.name.hasPrefix(CheckpointPart.optimizer)
+        && !$0.name.hasPrefix(CheckpointPart.critic)
     }
     return Digest.sha256(Array(files.map(\.sha256).sorted().joined(separator: " ").utf8))
   }
 
   /// Its tokenizer; nil where it has none.
-  func tokenizer() throws -> Tokenizer? {
+  public func tokenizer() throws -> Tokenizer? {
     let bytes = try folder.contents(CheckpointPart.tokenizer)
     guard !bytes.isEmpty else { return nil }
     return try Tokenizer(json: bytes, source: "\(folder.path)/\(CheckpointPart.tokenizer)")

@@ -74,14 +74,16 @@ extension CheckpointStaging {
   /// Every rank calls it alike and gets the entries of its own files. A rank that cannot write meets
   /// all collectives nevertheless; its error waits in the result.
   package func write(
-    _ optimizer: Optimizer, replicated: [SpreadTensor] = [], over world: Communicator
+    _ optimizer: Optimizer,
+    as kinds: (model: String, moments: String) = (CheckpointPart.model, CheckpointPart.optimizer),
+    replicated: [SpreadTensor] = [], over world: Communicator
   ) -> Result<[FileEntry], any Error> {
     let parameters = optimizer.parameters
     let model = write(
-      CheckpointPart.model, parameters.spread { $0.values }, replicated: replicated, over: world
+      kinds.model, parameters.spread { $0.values }, replicated: replicated, over: world
     ) { parameters.parts(ofRank: $0) }
     let moments = write(
-      CheckpointPart.optimizer, optimizer.spreadMoments, replicated: [], over: world
+      kinds.moments, optimizer.spreadMoments, replicated: [], over: world
     ) { rank in
       let parts = parameters.parts(ofRank: rank)
       return parts + parts

@@ -61,6 +61,10 @@ public final class Trainer {
   /// What is learnt, nil for the labels. Experts then drop nothing: sequences' log-probabilities and
   /// scores are those of the whole model.
   public var task: TaskLoss?
+  /// A second model with its own optimiser, saved and resumed with this one.
+  public var critic: Trainer?
+  /// Updates that a step of the run makes.
+  public var updatesPerStep = 1
 
   public init(
     _ model: LanguageModel, mesh: ProcessMesh, device: Device, optimizer: Optimizer, clip: Double
@@ -71,7 +75,7 @@ public final class Trainer {
     self.device = device
     self.optimizer = optimizer
     self.clip = clip
-    device.background = { [weak parameters = model.parameters] in parameters?.poll() }
+    device.background.append { [weak parameters = model.parameters] in parameters?.poll() }
   }
 
   /// Gradients of the whole batch's objective into the parameters, summed over ranks.
@@ -228,7 +232,7 @@ public final class Trainer {
 }
 
 extension BatchCounts {
-  static func + (a: BatchCounts, b: BatchCounts) -> BatchCounts {
+  package static func + (a: BatchCounts, b: BatchCounts) -> BatchCounts {
     BatchCounts(
       labels: a.labels + b.labels, tokens: a.tokens + b.tokens,
       sequences: a.sequences + b.sequences,
@@ -255,16 +259,16 @@ extension Tensor {
 }
 
 /// Seconds between calls, added up by name.
-struct PhaseClock {
-  private(set) var phases: [(part: String, seconds: Double)] = []
+package struct PhaseClock {
+  package private(set) var phases: [(part: String, seconds: Double)] = []
   private var last = ContinuousClock.now
   private var mark = Trace.now()
   private let trace: Trace?
 
-  init(_ trace: Trace? = nil) { self.trace = trace }
+  package init(_ trace: Trace? = nil) { self.trace = trace }
 
   /// Ends the phase that runs since the last call.
-  mutating func end(_ part: String) {
+  package mutating func end(_ part: String) {
     trace?.record(part, since: mark)
     mark = Trace.now()
     let now = ContinuousClock.now

@@ -2,12 +2,23 @@
 
 import Foundation
 
+/// A figure of a stage that stands in the line of a step.
+public struct StageColumn: Sendable {
+  let title: String
+  let figure: String
+
+  public init(_ title: String, _ figure: String) {
+    self.title = title
+    self.figure = figure
+  }
+}
+
 /// Makes what a run shows on the screen. Prints nothing: the caller writes each returned text as it
 /// is, without a newline of its own.
 public struct ProgressDisplay: Sendable {
   private let style: ScreenStyle
   private let totalSteps: Int
-  private let columns: [TextColumn]
+  private let stageColumns: [StageColumn]
   private let table: TextTable
   private var meter: RateMeter
   private var watch = RouterWatch()
@@ -21,14 +32,16 @@ public struct ProgressDisplay: Sendable {
   private static let linesPerTitle = 40
 
   /// `resumedStep` steps were done before this process started.
-  public init(totalSteps: Int, resumedStep: Int = 0, style: ScreenStyle) {
+  public init(totalSteps: Int, resumedStep: Int = 0, columns: [StageColumn] = [], style: ScreenStyle) {
     self.style = style
+    stageColumns = columns
     self.totalSteps = totalSteps
     meter = RateMeter(totalSteps: totalSteps, resumedStep: resumedStep)
-    columns = [
+    let own = columns.map { TextColumn($0.title, width: 7) }
+    let all = [
       TextColumn("step", width: 2 * String(totalSteps).count + 1),
       TextColumn("loss", width: 7),
-      TextColumn("bits/char", width: 6, expendability: 2),
+      TextColumn("bits/char", width: 6, expendability: columns.isEmpty ? 2 : 8),
       TextColumn("lr", width: 8, expendability: 5),
       TextColumn("grad norm", width: 7, expendability: 4),
       TextColumn("tokens/s", width: 5, expendability: 1),
@@ -36,7 +49,7 @@ public struct ProgressDisplay: Sendable {
       TextColumn("elapsed", width: 8, expendability: 7),
       TextColumn("left", width: 8, expendability: 3),
     ]
-    table = TextTable(columns, width: ProgressDisplay.usable(style))
+    table = TextTable(Array(all.prefix(2)) + own + all.dropFirst(2), width: ProgressDisplay.usable(style))
   }
 
   /// A live line must stay clear of the last column, where terminals wrap.
@@ -48,20 +61,22 @@ public struct ProgressDisplay: Sendable {
   var width: Int { style.width }
 
   /// A step is done, `elapsed` seconds after this process started to train.
-  public mutating func step(_ record: StepRecord, elapsed: Double) -> String {
+  public mutating func step(
+    _ record: StepRecord, _ figures: [(name: String, value: Double)] = [], elapsed: Double
+  ) -> String {
     meter.record(
       step: record.step, seconds: record.timing.seconds, tokens: record.tokens, elapsed: elapsed)
     let isLast = record.step == totalSteps
     switch style.flow {
     case .lines(let every):
       let isDue = record.step % max(1, every) == 0 || isLast || linesSinceTitles == Int.max
-      return isDue ? titles() + line(record, elapsed) + "\n" : ""
+      return isDue ? titles() + line(record, figures, elapsed) + "\n" : ""
     case .live(let interval, let every):
       let stays = record.step % max(1, every) == 0 || isLast
       guard stays || elapsed - drawnAt >= interval else { return "" }
       drawnAt = elapsed
       let before = clear() + titles()
-      let text = line(record, elapsed)
+      let text = line(record, figures, elapsed)
       liveLine = stays ? "" : text
       return before + text + (stays ? "\n" : "")
     }
@@ -125,14 +140,20 @@ public struct ProgressDisplay: Sendable {
     return table.titles + "\n"
   }
 
-  private func line(_ record: StepRecord, _ elapsed: Double) -> String {
+  private func line(
+    _ record: StepRecord, _ figures: [(name: String, value: Double)], _ elapsed: Double
+  ) -> String {
     let total = String(totalSteps)
     let step = String(record.step)
     let padding = String(repeating: " ", count: max(0, total.count - step.count))
     let speed = meter.tokensPerSecond ?? record.tokensPerSecond
-    return table.line([
-      "\(padding)\(step)/\(total)",
-      Figure.fitted(record.losses.perToken, 4, width: 7),
+    let own = stageColumns.map { column in
+      figures.first { $0.name == column.figure }.map { Figure.fitted($0.value, 3, width: 7) } ?? ""
+    }
+    let beginning = [
+      "\(padding)\(step)/\(total)", Figure.fitted(record.losses.perToken, 4, width: 7),
+    ]
+    return table.line(beginning + own + [
       record.losses.bitsPerCharacter.map { Figure.fitted($0, 3, width: 7) } ?? "",
       Figure.scientific(record.learningRate, 2),
       Figure.fitted(record.gradientNorm, 3, width: 7),

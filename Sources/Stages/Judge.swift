@@ -1,0 +1,75 @@
+// Who says what answers are worth: a reward model, or a rule that the command hands over.
+
+import Parallel
+import Tensors
+import Text
+import Training
+import Transformer
+
+/// Scores of answers, before any rule for missing ends.
+struct Judge {
+  enum Source {
+    case model(LanguageModel)
+    case rule(AnswerReward)
+  }
+  let source: Source
+  let trainer: Trainer
+  /// What is taken from a score, and what it is then divided by.
+  var shift = 0.0
+  var scale = 1.0
+
+  /// A score for each row, whole on every rank; a rank computes its share. Throws `RanksFailed` where
+  /// one is no finite number.
+  func scores(_ rows: AnswerRows, microBatch: Int) throws -> [Double] {
+    let world = trainer.mesh.world
+    var own = SharedTable(columns: 1, count: rows.count)
+    switch source {
+    case .rule(let reward):
+      for row in world.ownShare(of: rows.count) {
+        own.set(0, [reward(rows.prompts[row], rows.answers[row])], at: [row])
+      }
+    case .model(let model):
+      let all = Array(0..<rows.count)
+      for batch in rows.batches(of: all, microBatch: microBatch, over: trainer.data) {
+        world.goOn()
+        let batchOutput = model.forward(
+          batch.micro.batch, on: Tape(trainer.device, recording: false))
+        let scores = model.sequenceScores(
+          batchOutput, batch.micro.batch, places: batch.lastPlaces
+        ).value.elements
+        let items = model.ownItems(of: batch.rows.count)
+        own.set(0, items.map { scores[$0] }, at: items.map { batch.rows[$0] })
+      }
+    }
+    let scores = own.summed(over: world)[0]
+    try world.agreeing {
+      if let row = scores.firstIndex(where: { !$0.isFinite }) {
+        throw RewardError(score: scores[row], prompt: rows.prompts[row], answer: rows.answers[row])
+      }
+    }
+    return scores.map { ($0 - shift) / scale }
+  }
+
+  /// The same with scores of mean 0 and deviation 1 on these answers.
+  func scaled(to rows: AnswerRows, microBatch: Int) throws -> Judge {
+    let scores = try scores(rows, microBatch: microBatch)
+    let moments = Moments(of: scores, mask: scores.map { _ in true }, over: .alone())
+    var result = self
+    result.shift = moments.mean
+    result.scale = max(moments.unbiasedVariance.squareRoot(), 1e-8)
+    return result
+  }
+}
+
+/// A reward that is no number.
+struct RewardError: Error, CustomStringConvertible {
+  let score: Double
+  let prompt: [Int32]
+  let answer: [Int32]
+
+  var description: String {
+    func list(_ tokens: [Int32]) -> String { tokens.map(String.init).joined(separator: " ") }
+    return "the reward of answer \(list(answer)) to prompt \(list(prompt)) (tokens) is \(score); "
+      + "accepted: finite numbers"
+  }
+}

@@ -1,0 +1,86 @@
+// The models beside a policy that learns from its own answers: reference, reward model, critic.
+
+import Parallel
+import Text
+import Training
+import Transformer
+
+/// Checkpoints that a policy's stage reads beside the one it starts from, checked against it.
+struct PolicyModels {
+  let configuration: RunConfiguration
+  let reference: StartCheckpoint
+  /// nil where a task's rule gives the rewards.
+  let reward: StartCheckpoint?
+  /// nil without a critic.
+  let critic: StartCheckpoint?
+
+  /// Opens them. Throws `FileError` for a model of another vocabulary, or a reward model without a
+  /// head.
+  init(_ configuration: RunConfiguration, tokenizer: Tokenizer) throws {
+    self.configuration = configuration
+    let start = configuration.data.start
+    func open(_ path: String, _ field: String) throws -> StartCheckpoint {
+      let checkpoint = try StartCheckpoint(path: path.isEmpty ? start : path)
+      guard let own = try checkpoint.tokenizer() else { return checkpoint }
+      guard own.fingerprint == tokenizer.fingerprint else {
+        throw FileError(
+          checkpoint.folder.path,
+          "\(field) has another vocabulary (tokenizer \(own.fingerprint), the policy's is "
+            + "\(tokenizer.fingerprint)); accepted: a model with the tokenizer of data.start")
+      }
+      return checkpoint
+    }
+    reference = try open(configuration.rollout.reference, "rollout.reference")
+    reward =
+      configuration.rollout.reward == .model
+      ? try open(configuration.rollout.rewardModel, "rollout.rewardModel") : nil
+    if let reward, reward.configuration.model.scalarHead == .none {
+      throw FileError(
+        reward.folder.path,
+        "rollout.rewardModel has no scalar head; accepted: a checkpoint of apus reward")
+    }
+    critic =
+      configuration.run.stage == .ppo ? try open(configuration.ppo.critic, "ppo.critic") : nil
+  }
+
+  /// Of all weights.
+  var fingerprint: String {
+    [reference, reward, critic].map { $0?.fingerprint ?? "none" }.joined(separator: " ")
+  }
+
+  /// A model that does not learn, on the policy's ranks.
+  func frozen(_ checkpoint: StartCheckpoint, beside trainer: Trainer) throws -> LanguageModel {
+    let model = try model(checkpoint, checkpoint.configuration.model, beside: trainer)
+    return model
+  }
+
+  /// The critic with an optimiser of its own; a head that its checkpoint lacks begins at 0.
+  func critic(beside trainer: Trainer) throws -> Trainer? {
+    guard let critic else { return nil }
+    var sizes = critic.configuration.model
+    if sizes.scalarHead == .none { sizes.scalarHead = .zero }
+    sizes.router.balanceCoefficient = configuration.model.router.balanceCoefficient
+    sizes.router.zCoefficient = configuration.model.router.zCoefficient
+    let model = try model(critic, sizes, beside: trainer)
+    model.recomputesBlocks = trainer.model.recomputesBlocks
+    let settings = configuration.optimizer
+    return Trainer(
+      model, mesh: trainer.mesh, device: trainer.device,
+      optimizer: Optimizer(
+        model.parameters, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+        weightDecay: settings.weightDecay, decayed: settings.decay), clip: settings.clip)
+  }
+
+  private func model(
+    _ checkpoint: StartCheckpoint, _ sizes: ModelConfiguration, beside trainer: Trainer
+  ) throws -> LanguageModel {
+    let model = try trainer.mesh.world.agreeing {
+      try sizes.validate(trainer.mesh.layout)
+      return try LanguageModel(
+        sizes, on: trainer.device, mesh: trainer.mesh, seed: UInt64(configuration.run.seed),
+        dispatch: configuration.layout.dispatch)
+    }
+    try checkpoint.load(into: model, over: trainer.mesh.world)
+    return model
+  }
+}

@@ -1,0 +1,198 @@
+// The updates of one iteration: epochs over its answers, minibatch by minibatch, the same whatever
+// the layout.
+
+import Kernels
+import Parallel
+import Tensors
+import Text
+import Training
+import Transformer
+
+/// What an iteration's updates showed.
+struct UpdateResult {
+  var step: StepResult
+  /// Of each minibatch, over all ranks.
+  var statistics: [UpdateStatistics]
+  /// Share of tokens and expert layers whose set of experts is not that of the rollout.
+  var routerShift: Double
+}
+
+/// Goes through a rollout's answers.
+struct PolicyUpdates {
+  let trainer: Trainer
+  let settings: RolloutConfiguration
+  let microBatch: Int
+  /// Not the prompts' order.
+  private let shuffle: ShuffledEpochs
+
+  init(_ trainer: Trainer, _ configuration: RunConfiguration) {
+    self.trainer = trainer
+    settings = configuration.rollout
+    microBatch = configuration.training.microBatch
+    shuffle = ShuffledEpochs(
+      count: configuration.training.batch, seed: ~UInt64(configuration.run.seed))
+  }
+
+  var updatesPerStep: Int { settings.epochs * settings.minibatches }
+
+  /// The answers of an epoch in their order.
+  func order(step: Int, epoch: Int) -> [Int] {
+    shuffle.order(ofEpoch: step * settings.epochs + epoch)
+  }
+
+  /// A rank's part of the policy's loss for a batch, and of the statistics; `tokens` are the answers'
+  /// tokens of the minibatch, over all ranks.
+  typealias PolicyLoss = (
+    _ pass: PolicyPass, _ batch: AnswerBatch, _ minibatch: Minibatch
+  ) -> (loss: Variable, statistics: UpdateStatistics)
+  /// The same of the critic's, whose values at this rank's tokens are given.
+  typealias CriticLoss = (
+    _ values: Variable, _ places: ArraySlice<Int>, _ minibatch: Minibatch
+  ) -> (loss: Variable, statistics: UpdateStatistics)
+
+  /// Counts over all ranks.
+  struct Minibatch {
+    let answers: Int
+    let tokens: Int
+  }
+
+  /// Makes all updates of an iteration; `critic` brings its rate and its loss.
+  func run(
+    _ rollout: Rollout, step: Int, learningRate: Double,
+    critic: (rate: Double, loss: CriticLoss)?, _ policyLoss: PolicyLoss
+  ) throws -> UpdateResult {
+    var results: [StepResult] = []
+    var statistics: [UpdateStatistics] = []
+    var shift = ExpertShift(rollout, model: trainer.model.configuration)
+    for epoch in 0..<settings.epochs {
+      for part in order(step: step, epoch: epoch).parts(settings.minibatches) {
+        let rows = Array(part)
+        let minibatch = Minibatch(answers: rows.count, tokens: rollout.rows.tokens(of: rows))
+        var batches = rollout.rows.batches(of: rows, microBatch: microBatch, over: trainer.data)
+        if settings.routing == .replay { batches = batches.map(shift.replaying) }
+        var own = UpdateStatistics()
+        results.append(
+          try update(batches, step: step, learningRate: learningRate) { output, batch in
+            shift.add(output, batch)
+            let pass = PolicyPass(trainer.model, batch, output: output)
+            let (loss, added) = policyLoss(pass, batch, minibatch)
+            own += added
+            own.addEntropy(pass.entropy)
+            return loss
+          })
+        if let critic, let second = trainer.critic {
+          _ = try PolicyUpdates.update(
+            second, batches, step: step, learningRate: critic.rate
+          ) { output, batch in
+            let (loss, added) = critic.loss(
+              second.model.scalars(output.hidden), batch.places[output.tokens], minibatch)
+            own += added
+            return loss
+          }
+        }
+        statistics.append(own.summed(over: trainer.mesh.world))
+      }
+    }
+    return UpdateResult(
+      step: StepResult(meanOf: results), statistics: statistics,
+      routerShift: shift.share(over: trainer.mesh.world))
+  }
+
+  private func update(
+    _ batches: [AnswerBatch], step: Int, learningRate: Double,
+    _ loss: (LanguageModel.Output, AnswerBatch) -> Variable
+  ) throws -> StepResult {
+    try PolicyUpdates.update(trainer, batches, step: step, learningRate: learningRate, loss)
+  }
+
+  private static func update(
+    _ trainer: Trainer, _ batches: [AnswerBatch], step: Int, learningRate: Double,
+    _ loss: (LanguageModel.Output, AnswerBatch) -> Variable
+  ) throws -> StepResult {
+    try withoutActuallyEscaping(loss) { loss in
+      trainer.task = { output, _, number in loss(output, batches[number]) }
+      // Kept, but for calls after this one: a trainer with a task drops no token.
+      defer { trainer.task = { _, _, _ in fatalError("a policy's trainer learns in its stage alone") } }
+      return try trainer.step(
+        batches.map(\.micro), step: step + 1, learningRate: learningRate)
+    }
+  }
+}
+
+/// How often routers choose other experts than when the answers were scored.
+struct ExpertShift {
+  private let experts: [[Int32]]
+  private let length: Int
+  private let k: Int
+  private var changed = 0
+  private var compared = 0
+
+  init(_ rollout: Rollout, model: ModelConfiguration) {
+    experts = rollout.experts
+    length = rollout.rows.length
+    k = model.router.expertsPerToken
+  }
+
+  /// The batch with the rollout's choices.
+  func replaying(_ batch: AnswerBatch) -> AnswerBatch {
+    batch.replaying(experts, perRow: length * k)
+  }
+
+  /// Compares what was chosen for this rank's tokens, padding left out.
+  mutating func add(_ output: LanguageModel.Output, _ batch: AnswerBatch) {
+    for (layer, routing) in output.routings.enumerated() {
+      for (index, token) in routing.tokens.enumerated() where batch.micro.batch.mask?[token] ?? true
+      {
+        let place = (batch.rows[token / length] * length + token % length) * k
+        let now = Set(routing.experts[index * k..<(index + 1) * k])
+        compared += 1
+        if now != Set(experts[layer][place..<place + k]) { changed += 1 }
+      }
+    }
+  }
+
+  func share(over world: Communicator) -> Double {
+    let sums = world.sum([changed, compared])
+    return Double(sums[0]) / Double(max(sums[1], 1))
+  }
+}
+
+extension StepResult {
+  /// Means of the losses, sums of the counts and seconds.
+  init(meanOf results: [StepResult]) {
+    let share = 1 / Double(results.count)
+    self = results[0]
+    seconds = []
+    (loss, balance, z, gradientNorm) = (0, 0, 0, 0)
+    for (index, result) in results.enumerated() {
+      loss += share * result.loss
+      balance += share * result.balance
+      z += share * result.z
+      gradientNorm += share * result.gradientNorm
+      add(seconds: result.seconds)
+      guard index > 0 else { continue }
+      counts = counts + result.counts
+      for layer in routers.indices {
+        routers[layer].probabilities = zip(
+          routers[layer].probabilities, result.routers[layer].probabilities
+        ).map(+)
+        routers[layer].balance += result.routers[layer].balance
+        routers[layer].z += result.routers[layer].z
+      }
+    }
+    for layer in routers.indices {
+      routers[layer].balance *= share
+      routers[layer].z *= share
+    }
+  }
+
+  private mutating func add(seconds more: [(part: String, seconds: Double)]) {
+    for (part, spent) in more {
+      if let known = seconds.firstIndex(where: { $0.part == part }) {
+        seconds[known].seconds += spent
+      } else {
+        seconds.append((part, spent))
+      }
+    }
+  }
+}

@@ -1,0 +1,161 @@
+// Answers that a policy writes, and all that is measured of them before it learns.
+
+import Kernels
+import Parallel
+import Tensors
+import Text
+import Training
+import Transformer
+
+/// An iteration's answers with their scores and per-token numbers, whole and alike on every rank.
+struct Rollout {
+  let rows: AnswerRows
+  /// Whether each answer's last token is the stop token.
+  let hasEnd: [Bool]
+  /// After the rule for missing ends.
+  let scores: [Double]
+  /// Log-probabilities of the policy that wrote the answers.
+  let old: [Double]
+  /// Of the reference.
+  let reference: [Double]
+  /// KL(π‖π_ref) over the vocabulary.
+  let exactKL: [Double]
+  /// The critic's; zeros without one.
+  let values: [Double]
+  /// Experts of each token of each row, [layers][rows · length · k].
+  let experts: [[Int32]]
+}
+
+/// What writes answers and measures them.
+struct RolloutSource {
+  let trainer: Trainer
+  let critic: Trainer?
+  let reference: LanguageModel
+  var judge: Judge
+  let template: ChatTemplate
+  let settings: RolloutConfiguration
+  let seed: UInt64
+  let microBatch: Int
+
+  /// Answers to these prompts, which all ranks give alike; answer i is number `firstSample` + i of the
+  /// stream `name`.
+  func answers(
+    to prompts: [[Int32]], by model: LanguageModel, _ name: String, firstSample: Int
+  ) -> (rows: AnswerRows, hasEnd: [Bool]) {
+    var options = SamplingOptions()
+    options.stopTokens = [template.stop]
+    options.maximumNewTokens = settings.answerTokens
+    (options.seed, options.stream) = (seed, name)
+    let answers = model.generate(
+      sharing: prompts, options, samples: prompts.indices.map { firstSample + $0 })
+    return (
+      AnswerRows(
+        prompts: prompts, answers: answers.map(\.tokens), padding: template.padding),
+      answers.map(\.isFinished)
+    )
+  }
+
+  /// Answers of the trained policy, scored. `order` is that of the first epoch, whose `minibatches`
+  /// the passes over the answers take, so that the first of them computes what the first update does.
+  func rollout(
+    _ prompts: [[Int32]], step: Int, order: [Int], minibatches: Int
+  ) throws -> Rollout {
+    let (rows, hasEnd) = answers(
+      to: prompts, by: trainer.model, "rollout", firstSample: step * prompts.count)
+    let scores = try judge.scores(rows, microBatch: microBatch)
+    let layers = trainer.model.configuration.expertLayers.count
+    let k = trainer.model.configuration.router.expertsPerToken
+    var table = SharedTable(columns: 4, count: rows.mask.holdsToken.count)
+    var experts = SharedTable(columns: layers, count: rows.count * rows.length * k)
+    for part in order.parts(minibatches) {
+      for batch in rows.batches(of: Array(part), microBatch: microBatch, over: trainer.data) {
+        trainer.mesh.world.goOn()
+        measure(batch, &table, &experts, length: rows.length, k: k)
+      }
+    }
+    let numbers = table.summed(over: trainer.mesh.world)
+    let choices = experts.summed(over: trainer.mesh.world)
+    return Rollout(
+      rows: rows, hasEnd: hasEnd,
+      scores: settings.missingEndRule.scores(scores, hasEnd: hasEnd), old: numbers[0],
+      reference: numbers[1], exactKL: numbers[2], values: numbers[3],
+      experts: choices.map { $0.map { Int32($0) } })
+  }
+
+  private func measure(
+    _ batch: AnswerBatch, _ table: inout SharedTable, _ experts: inout SharedTable, length: Int,
+    k: Int
+  ) {
+    let policy = PolicyPass(trainer.model, batch, on: Tape(trainer.device, recording: false))
+    let reference = PolicyPass(reference, batch, on: Tape(trainer.device, recording: false))
+    let places = policy.places
+    table.set(0, policy.logProbabilities.value.elements, at: places)
+    table.set(1, reference.logProbabilities.value.elements, at: places)
+    table.set(2, policy.divergence(to: reference.logits.value).value.elements, at: places)
+    if let critic {
+      let output = critic.model.forward(
+        batch.micro.batch, on: Tape(trainer.device, recording: false))
+      table.set(3, critic.model.scalars(output.hidden).value.elements, at: places)
+    }
+    for (layer, routing) in policy.output.routings.enumerated() {
+      let first = routing.tokens.flatMap { token in
+        let start = (batch.rows[token / length] * length + token % length) * k
+        return start..<start + k
+      }
+      experts.set(layer, routing.experts.map(Double.init), at: first)
+    }
+  }
+}
+
+/// One forward pass of a policy over answers: what each of this rank's tokens predicts.
+struct PolicyPass {
+  let output: LanguageModel.Output
+  /// This rank's columns for all tokens.
+  let logits: Variable
+  /// ln π of the answers' tokens [own, 1]; 0 where a position predicts none.
+  let logProbabilities: Variable
+  /// The table's place of what each of this rank's tokens predicts, −1 for none.
+  let places: ArraySlice<Int>
+  private let model: LanguageModel
+  private let tokens: Int
+
+  init(_ model: LanguageModel, _ batch: AnswerBatch, on tape: Tape) {
+    self.init(model, batch, output: model.forward(batch.micro.batch, on: tape))
+  }
+
+  init(_ model: LanguageModel, _ batch: AnswerBatch, output: LanguageModel.Output) {
+    self.model = model
+    self.output = output
+    tokens = batch.places.count
+    logits = model.logits(output.hidden, tokens: tokens)
+    logProbabilities = model.logProbabilities(
+      output.hidden, labels: batch.micro.labels, logits: logits)
+    places = batch.places[output.tokens]
+  }
+
+  /// KL to the policy of these logits at each of this rank's tokens [own, 1].
+  func divergence(to reference: Tensor) -> Variable {
+    model.divergence(of: logits, to: reference, tokens: tokens)
+  }
+
+  /// Σ of the entropies at this rank's tokens that predict an answer's.
+  var entropy: Double {
+    zip(model.divergence(of: logits.detached, to: nil, tokens: tokens).value.elements, places)
+      .reduce(0) { $0 - ($1.1 >= 0 ? $1.0 : 0) }
+  }
+
+  /// Whether each of this rank's tokens predicts an answer's.
+  var mask: [Bool] { places.map { $0 >= 0 } }
+
+  /// A table's numbers at this rank's tokens, 0 where a position predicts no answer's token.
+  func own(_ table: [Double]) -> [Double] { places.map { $0 < 0 ? 0 : table[$0] } }
+}
+
+extension Array {
+  /// Equal parts of the list.
+  func parts(_ number: Int) -> [ArraySlice<Element>] {
+    let size = count / number
+    require(size * number == count, "\(count) elements in \(number) parts")
+    return (0..<number).map { self[$0 * size..<($0 + 1) * size] }
+  }
+}
