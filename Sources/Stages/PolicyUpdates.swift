@@ -112,7 +112,9 @@ struct PolicyUpdates {
     try withoutActuallyEscaping(loss) { loss in
       trainer.task = { output, _, number in loss(output, batches[number]) }
       // Kept, but for calls after this one: a trainer with a task drops no token.
-      defer { trainer.task = { _, _, _ in fatalError("a policy's trainer learns in its stage alone") } }
+      defer {
+        trainer.task = { _, _, _ in fatalError("a policy's trainer learns in its stage alone") }
+      }
       return try trainer.step(
         batches.map(\.micro), step: step + 1, learningRate: learningRate)
     }

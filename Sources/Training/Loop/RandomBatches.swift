@@ -52,7 +52,9 @@ extension [[Int32]] {
 extension Array {
   /// This rank's of `batch` samples in parts of `size` (0 is one part): every rank gets as many parts,
   /// the last may hold none.
-  package func parts(of size: Int, dealing batch: Int, over data: Communicator) -> [ArraySlice<Element>] {
+  package func parts(of size: Int, dealing batch: Int, over data: Communicator) -> [ArraySlice<
+    Element
+  >] {
     let largest = (batch + data.size - 1) / data.size
     let size = size == 0 ? largest : Swift.min(size, largest)
     return stride(from: 0, to: largest, by: size).map { dropFirst($0).prefix(size) }

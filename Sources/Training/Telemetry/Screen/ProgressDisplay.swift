@@ -32,7 +32,9 @@ public struct ProgressDisplay: Sendable {
   private static let linesPerTitle = 40
 
   /// `resumedStep` steps were done before this process started.
-  public init(totalSteps: Int, resumedStep: Int = 0, columns: [StageColumn] = [], style: ScreenStyle) {
+  public init(
+    totalSteps: Int, resumedStep: Int = 0, columns: [StageColumn] = [], style: ScreenStyle
+  ) {
     self.style = style
     stageColumns = columns
     self.totalSteps = totalSteps
@@ -49,7 +51,8 @@ public struct ProgressDisplay: Sendable {
       TextColumn("elapsed", width: 8, expendability: 7),
       TextColumn("left", width: 8, expendability: 3),
     ]
-    table = TextTable(Array(all.prefix(2)) + own + all.dropFirst(2), width: ProgressDisplay.usable(style))
+    table = TextTable(
+      Array(all.prefix(2)) + own + all.dropFirst(2), width: ProgressDisplay.usable(style))
   }
 
   /// A live line must stay clear of the last column, where terminals wrap.
@@ -153,14 +156,15 @@ public struct ProgressDisplay: Sendable {
     let beginning = [
       "\(padding)\(step)/\(total)", Figure.fitted(record.losses.perToken, 4, width: 7),
     ]
-    return table.line(beginning + own + [
-      record.losses.bitsPerCharacter.map { Figure.fitted($0, 3, width: 7) } ?? "",
-      Figure.scientific(record.learningRate, 2),
-      Figure.fitted(record.gradientNorm, 3, width: 7),
-      Figure.count(speed),
-      Figure.percent(record.timing.shareOfPeak),
-      Figure.duration(elapsed),
-      meter.timeLeft.map(Figure.duration) ?? "",
-    ])
+    return table.line(
+      beginning + own + [
+        record.losses.bitsPerCharacter.map { Figure.fitted($0, 3, width: 7) } ?? "",
+        Figure.scientific(record.learningRate, 2),
+        Figure.fitted(record.gradientNorm, 3, width: 7),
+        Figure.count(speed),
+        Figure.percent(record.timing.shareOfPeak),
+        Figure.duration(elapsed),
+        meter.timeLeft.map(Figure.duration) ?? "",
+      ])
   }
 }
