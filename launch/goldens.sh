@@ -33,6 +33,8 @@ tokenizer gpt2-strings gpt2 22 "--merges strings --vocabulary 777"
 tokenizer gpt2-after gpt2 23 "--special after --vocabulary 600"
 tokenizer qwen qwen 24 ""
 tokenizer qwen-strings-after qwen 25 "--merges strings --special after --vocabulary 1500"
+tokenizer words words 26 ""
+tokenizer words-after words 27 "--special after --vocabulary 300"
 
 "$python" "$here/check.py" "$directory"
 echo "goldens: APUS_GOLDENS=$directory launch/test.sh compares Apus with them"

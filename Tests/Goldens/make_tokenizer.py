@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Makes tokenizer cases with the tokenizers library: make_tokenizer.py DIR --style gpt2|qwen.
+"""Makes tokenizer cases with the tokenizers library: make_tokenizer.py DIR --style gpt2|qwen|words.
 
-Trains a byte-level BPE on a text, writes DIR/tokenizer.json and DIR/cases.json: texts and the ids that the
+Trains a byte-level BPE on a text, or lists its words, writes DIR/tokenizer.json and DIR/cases.json: texts and the ids that the
 library gives them with its defaults (a special token's string in a text becomes its id).
 """
 
 import argparse
+import collections
 import json
 import pathlib
 import random
@@ -21,6 +22,7 @@ QWEN_PATTERN = (
 SPECIAL = {
     "gpt2": ["<|endoftext|>", "<|padding|>"],
     "qwen": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    "words": ["<|pad|>", "<|endoftext|>"],
 }
 
 # Each is a way to get byte-level BPE wrong.
@@ -53,6 +55,8 @@ TEXTS = [
 
 def build(style, corpus, size, after):
     """A trained tokenizer; with `after` its special tokens stand behind the vocabulary, not in it."""
+    if style == "words":
+        return build_words(corpus, size, after)
     tokenizer = tokenizers.Tokenizer(models.BPE())
     if style == "gpt2":
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -71,6 +75,18 @@ def build(style, corpus, size, after):
     tokenizer.train_from_iterator(corpus.splitlines(keepends=True), trainer)
     if after:
         tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
+def build_words(corpus, size, after):
+    """Whole words parted by white space, the commonest of the text; the last one stands for all others."""
+    special = SPECIAL["words"]
+    words = [] if after else list(special)
+    counts = collections.Counter(corpus.split())
+    words += [w for w, _ in counts.most_common(size - len(special) - 1)] + ["<unk>"]
+    tokenizer = tokenizers.Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(special)
     return tokenizer
 
 
@@ -111,7 +127,7 @@ def main():
 
     tokenizer = build(arguments.style, corpus, arguments.vocabulary, arguments.special == "after")
     document = json.loads(tokenizer.to_str())
-    if arguments.merges == "strings":
+    if arguments.merges == "strings" and arguments.style != "words":
         document["model"]["merges"] = [" ".join(m) for m in document["model"]["merges"]]
     arguments.directory.mkdir(parents=True, exist_ok=True)
     path = arguments.directory / "tokenizer.json"

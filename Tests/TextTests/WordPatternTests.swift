@@ -5,7 +5,7 @@ import Testing
 import Text
 
 @Suite struct WordPatternTests {
-  @Test(arguments: [WordPattern.gpt2, .qwen, .qwen(digits: 3)])
+  @Test(arguments: [WordPattern.gpt2, .qwen, .qwen(digits: 3), .whitespace])
   func `words are those that the regular expression finds`(pattern: WordPattern) throws {
     // The engine's own \s lacks two characters of the Unicode property that is meant.
     let expression = try NSRegularExpression(

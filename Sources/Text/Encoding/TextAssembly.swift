@@ -5,6 +5,8 @@ public struct TextAssembly: Sendable {
   private let tokenizer: Tokenizer
   private let skipsSpecialTokens: Bool
   private var pending: [UInt8] = []
+  /// Whether a token's text came before.
+  private var hasBegun = false
 
   public init(_ tokenizer: Tokenizer, skippingSpecialTokens: Bool = false) {
     self.tokenizer = tokenizer
@@ -13,7 +15,12 @@ public struct TextAssembly: Sendable {
 
   /// The text that this token completes.
   public mutating func append(_ token: Int32) -> String {
-    pending += tokenizer.bytes(of: [token], skippingSpecialTokens: skipsSpecialTokens)
+    let bytes = tokenizer.bytes(of: [token], skippingSpecialTokens: skipsSpecialTokens)
+    if !bytes.isEmpty {
+      if hasBegun { pending += Array(tokenizer.separator.utf8) }
+      hasBegun = true
+      pending += bytes
+    }
     let whole = pending.count - openBytes
     defer { pending.removeFirst(whole) }
     return String(decoding: pending[..<whole], as: UTF8.self)

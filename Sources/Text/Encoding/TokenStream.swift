@@ -49,7 +49,10 @@ struct WordEncoder: WordSink {
     if let whole = model.wholeWord(word) {
       tokens.append(whole)
     } else {
-      merger.append(word, by: model.merges, to: &tokens)
+      switch model.spelling {
+      case .merges(let merges): merger.append(word, by: merges, to: &tokens)
+      case .words(let unknown): if !WordScanner.isWhitespace(word) { tokens.append(unknown) }
+      }
     }
     cache.insert(word, hash: hash, tokens: tokens[first...])
   }

@@ -2,8 +2,8 @@
 
 import Synchronization
 
-/// A byte-level byte-pair tokenizer (Radford et al. 2019). It encodes every text and loses nothing,
-/// normalisation aside.
+/// A byte-level byte-pair tokenizer (Radford et al. 2019), which encodes every text and loses nothing,
+/// normalisation aside; or a list of whole words, to which other words are unknown.
 public final class Tokenizer: Sendable {
   let model: TokenizerModel
   /// 32 hexadecimal digits that stand for everything that decides what a text becomes.
@@ -16,6 +16,21 @@ public final class Tokenizer: Sendable {
     var fingerprint = Fingerprint()
     fingerprint.update(TokenizerJSON.text(of: model).span)
     self.fingerprint = fingerprint.text
+  }
+
+  /// Whole words parted by white space, their ids being their places. `special` ones steer; what is
+  /// not listed becomes `unknown`, which is. No word may stand twice or hold white space.
+  public convenience init(words: [String], unknown: String, special: Set<String>) {
+    guard let place = words.firstIndex(of: unknown), Set(words).count == words.count,
+      words.allSatisfy({ !$0.isEmpty && !$0.contains(where: \.isWhitespace) })
+    else { fatalError("words \(words), unknown \(unknown)") }
+    var options = TokenizerModel.Options()
+    options.pattern = .whitespace
+    self.init(
+      TokenizerModel(
+        options, entries: words.map { Array($0.utf8) }, spelling: .words(unknown: Int32(place)),
+        addedTokens: words.enumerated().filter { special.contains($0.element) }
+          .map { AddedToken(id: Int32($0.offset), content: $0.element) }))
   }
 
   /// One more than the largest id.
@@ -59,15 +74,21 @@ public final class Tokenizer: Sendable {
     caches.withLock { if $0.count < 8 { $0.append(cache) } }
   }
 
-  /// The bytes of ids, one after another; ids without an entry have none.
+  /// What stands between the texts of two tokens: a space between whole words, else nothing.
+  public var separator: String { String(decoding: model.separator, as: UTF8.self) }
+
+  /// The bytes of ids, one after another, words parted by spaces; ids without an entry have none.
   public func bytes(
     of tokens: some Sequence<Int32>, skippingSpecialTokens: Bool = false
   ) -> [UInt8] {
     let special = skippingSpecialTokens ? Set(specialTokens.map(\.id)) : []
     var bytes: [UInt8] = []
+    var isFirst = true
     for token in tokens where model.entries.indices.contains(Int(token)) {
       if special.contains(token) { continue }
-      bytes += model.entries[Int(token)] ?? []
+      guard let entry = model.entries[Int(token)] else { continue }
+      if isFirst { isFirst = false } else { bytes += model.separator }
+      bytes += entry
     }
     return bytes
   }

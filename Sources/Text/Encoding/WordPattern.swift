@@ -1,4 +1,4 @@
-// How text is cut into words before merging: the patterns of GPT-2 and Qwen, by hand.
+// How text is cut into words: the patterns of GPT-2 and Qwen, and white space, by hand.
 //
 // Bytes are valid UTF-8 throughout; only the last character of a piece may be cut short.
 
@@ -8,6 +8,8 @@ public enum WordPattern: Sendable, Equatable {
   case gpt2
   /// Qwen 2's; with digits in threes it is Llama 3's.
   case qwen(digits: Int)
+  /// `\s+|\S+`: of word-level vocabularies, which leave white space out.
+  case whitespace
 
   public static let qwen = WordPattern.qwen(digits: 1)
 
@@ -20,6 +22,7 @@ public enum WordPattern: Sendable, Equatable {
       #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"#
         + (digits == 1 ? "" : "{1,\(digits)}")
         + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+    case .whitespace: #"\s+|\S+"#
     }
   }
 }
@@ -40,7 +43,20 @@ package struct WordScanner {
     switch pattern {
     case .gpt2: gpt2End(start, bytes)
     case .qwen(let digits): qwenEnd(start, bytes, digits)
+    case .whitespace: whitespaceSplitEnd(start, bytes)
     }
+  }
+
+  private func whitespaceSplitEnd(_ start: Int, _ bytes: Span<UInt8>) -> Int {
+    var (kind, end) = character(at: start, bytes)
+    let isWhitespace = kind.isWhitespace
+    while end < bytes.count {
+      let next: Int
+      (kind, next) = character(at: end, bytes)
+      guard kind.isWhitespace == isWhitespace else { break }
+      end = next
+    }
+    return end
   }
 
   private func gpt2End(_ start: Int, _ bytes: Span<UInt8>) -> Int {
@@ -128,6 +144,11 @@ package struct WordScanner {
     case 0xc5 where anyCase && letter(start + 2) == 0xbf: return start + 3
     default: return nil
     }
+  }
+
+  /// Whether a word that `whitespace` finds is what parts the others.
+  static func isWhitespace(_ word: Span<UInt8>) -> Bool {
+    WordScanner(.whitespace).character(at: 0, word).kind.isWhitespace
   }
 
   /// The class of the character at `index`, and where the next one starts.

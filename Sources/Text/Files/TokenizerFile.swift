@@ -1,8 +1,8 @@
 // Tokenizers on disk.
 
 extension Tokenizer {
-  /// Reads a `tokenizer.json` of the byte-level byte-pair kind: GPT-2's pattern or Qwen's, with or
-  /// without normalisation form C. Throws `TextError` that names the component it cannot follow.
+  /// Reads a `tokenizer.json` of the byte-level byte-pair kind, with GPT-2's pattern or Qwen's, or of
+  /// whole words parted by white space; with or without normalisation form C. Throws `TextError` that names the component it cannot follow.
   public convenience init(contentsOf path: String) throws {
     try self.init(json: FileBytes.read(path), source: path)
   }

@@ -1,4 +1,4 @@
-// Reads tokenizer.json: the byte-level byte-pair part of it, and what is beyond is refused by name.
+// Reads tokenizer.json: byte-level byte pairs and whole words; what is beyond is refused by name.
 
 extension TokenizerJSON {
   /// The tokenizer that a file's bytes describe. `source` names it in errors.
@@ -11,13 +11,14 @@ extension TokenizerJSON {
     for name in ["truncation", "padding"] { try file.require(name, isOneOf: [.null]) }
     var options = TokenizerModel.Options()
     options.normalizes = try normalizes(file.child("normalizer"))
-    (options.pattern, options.addsPrefixSpace) = try preTokenizer(file.child("pre_tokenizer"))
     try checkPostProcessor(file.child("post_processor"))
-    let decoder = file.child("decoder")
-    try decoder.requireType(["ByteLevel"])
-
     let model = file.child("model")
-    if model["type"] != nil { try model.requireType(["BPE"]) }
+    if model["type"] != nil { try model.requireType(["BPE", "WordLevel"]) }
+    guard model.type != "WordLevel" else {
+      return try wordLevel(model, of: file, options: options)
+    }
+    (options.pattern, options.addsPrefixSpace) = try preTokenizer(file.child("pre_tokenizer"))
+    try file.child("decoder").requireType(["ByteLevel"])
     try model.allow([
       "type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
       "byte_fallback", "ignore_merges", "vocab", "merges",
@@ -30,7 +31,22 @@ extension TokenizerJSON {
     try model.require("byte_fallback", isOneOf: [.null, .bool(false)])
     options.ignoresMerges = try model.flag("ignore_merges", default: false)
     let added = try addedTokens(file.child("added_tokens"))
-    return try VocabularyReading(model, added: added).model(options)
+    return try VocabularyReading(model, added: added).bytePairs(options)
+  }
+
+  /// Whole words: white space parts them, and stands between them when they are decoded.
+  private static func wordLevel(
+    _ model: TokenizerComponent, of file: TokenizerComponent, options: TokenizerModel.Options
+  ) throws -> TokenizerModel {
+    let words = file.child("pre_tokenizer")
+    try words.requireType(["WhitespaceSplit"])
+    try words.allow(["type"])
+    try file.require("decoder", isOneOf: [.null])
+    try model.allow(["type", "vocab", "unk_token"])
+    var options = options
+    options.pattern = .whitespace
+    let added = try addedTokens(file.child("added_tokens"))
+    return try VocabularyReading(model, added: added).words(options)
   }
 
   /// Whether normalisation form C is asked for.

@@ -1,6 +1,7 @@
 // A tokenizer as Hugging Face's tokenizer.json.
 
-/// The format `tokenizer.json`, version 1.0, of which byte-level byte-pair encoding is understood.
+/// The format `tokenizer.json`, version 1.0, of which byte-level byte pairs and whole words are
+/// understood.
 enum TokenizerJSON {
   static func text(of model: TokenizerModel) -> [UInt8] {
     var output = Array(#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":["#.utf8)
@@ -15,20 +16,35 @@ enum TokenizerJSON {
     output += Array(#"],"normalizer":\#(model.normalizes ? #"{"type":"NFC"}"# : "null"),"#.utf8)
     output += Array(#""pre_tokenizer":"#.utf8)
     appendPreTokenizer(model, to: &output)
+    let decoder =
+      model.spelling.isOfWords ? "null" : byteLevel(prefixSpace: true, usesRegex: true)
+    output += Array(#","post_processor":null,"decoder":\#(decoder),"model":"#.utf8)
+    switch model.spelling {
+    case .merges(let merges): append(merges, of: model, to: &output)
+    case .words(let unknown):
+      output += Array(#"{"type":"WordLevel","vocab":{"#.utf8)
+      appendVocabulary(model, to: &output)
+      output += Array(#"},"unk_token":"#.utf8)
+      appendJSON(entryText(unknown, model), to: &output)
+      output += Array("}}\n".utf8)
+    }
+    return output
+  }
+
+  private static func append(
+    _ merges: Merges, of model: TokenizerModel, to output: inout [UInt8]
+  ) {
     output += Array(
-      #","post_processor":null,"decoder":\#(byteLevel(prefixSpace: true, usesRegex: true)),"#.utf8)
-    output += Array(
-      (#""model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"#
+      (#"{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"#
         + #""end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"#
         + #""ignore_merges":\#(model.ignoresMerges),"vocab":{"#).utf8)
     appendVocabulary(model, to: &output)
     output += Array(#"},"merges":["#.utf8)
-    appendList(model.merges.rules, to: &output) { rule, output in
+    appendList(merges.rules, to: &output) { rule, output in
       appendJSON(
         "\(entryText(rule.left, model)) \(entryText(rule.right, model))", to: &output)
     }
     output += Array("]}}\n".utf8)
-    return output
   }
 
   private static func byteLevel(prefixSpace: Bool, usesRegex: Bool) -> String {
@@ -37,9 +53,14 @@ enum TokenizerJSON {
   }
 
   private static func appendPreTokenizer(_ model: TokenizerModel, to output: inout [UInt8]) {
-    guard case .qwen = model.pattern else {
+    switch model.pattern {
+    case .gpt2:
       output += Array(byteLevel(prefixSpace: model.addsPrefixSpace, usesRegex: true).utf8)
       return
+    case .whitespace:
+      output += Array(#"{"type":"WhitespaceSplit"}"#.utf8)
+      return
+    case .qwen: break
     }
     output += Array(
       #"{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"#.utf8)
@@ -61,7 +82,9 @@ enum TokenizerJSON {
   }
 
   private static func entryText(_ id: Int32, _ model: TokenizerModel) -> String {
-    ByteAlphabet.text(of: model.entries[Int(id)] ?? [])
+    let bytes = model.entries[Int(id)] ?? []
+    return model.spelling.isOfWords
+      ? String(decoding: bytes, as: UTF8.self) : ByteAlphabet.text(of: bytes)
   }
 
   private static func appendList<Element>(

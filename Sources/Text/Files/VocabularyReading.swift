@@ -1,6 +1,6 @@
-// Vocabulary and merges of tokenizer.json, checked against each other.
+// Vocabulary, merges and added tokens of tokenizer.json, checked against each other.
 
-/// Turns `model.vocab` and `model.merges` into ids.
+/// Turns `model.vocab`, `model.merges` and `added_tokens` into ids.
 struct VocabularyReading {
   private let component: TokenizerComponent
   private let added: [AddedToken]
@@ -10,37 +10,79 @@ struct VocabularyReading {
     self.added = added
   }
 
-  func model(_ options: TokenizerModel.Options) throws -> TokenizerModel {
+  /// Byte-level byte pairs.
+  func bytePairs(_ options: TokenizerModel.Options) throws -> TokenizerModel {
+    var reading = try entries { ByteAlphabet.bytes(of: $0) ?? Array($0.utf8) }
+    let merges = Merges(rules: try rules(reading.ids), byteTokens: try byteTokens(reading.ids))
+    var merged = Set(merges.byteTokens)
+    for rule in merges.rules { merged.formUnion([rule.left, rule.right, rule.result]) }
+    // Decoding gives back the string as it was found, unless merges make the same entry of bytes.
+    let all = try placeAdded(in: &reading) { !merged.contains($0) }
+    return TokenizerModel(
+      options, entries: reading.entries, spelling: .merges(merges), addedTokens: all)
+  }
+
+  /// Whole words, of which `unk_token` stands for all others.
+  func words(_ options: TokenizerModel.Options) throws -> TokenizerModel {
+    var reading = try entries { Array($0.utf8) }
+    guard let name = component["unk_token"]?.asString, let unknown = reading.ids[Array(name.utf8)]
+    else {
+      throw component.child("unk_token").error(
+        "\(component["unk_token"]?.asString.map { "\"\($0)\" is not in vocab" } ?? "is missing"); "
+          + "accepted: the entry of vocab that unknown words become")
+    }
+    let all = try placeAdded(in: &reading) { _ in true }
+    return TokenizerModel(
+      options, entries: reading.entries, spelling: .words(unknown: unknown), addedTokens: all)
+  }
+
+  /// What `vocab` holds.
+  private struct Reading {
+    var ids: [[UInt8]: Int32] = [:]
+    var entries: [[UInt8]?] = []
+    /// Ids are below.
+    let limit: Int
+  }
+
+  private func entries(_ bytes: (String) -> [UInt8]) throws -> Reading {
     let vocabulary = component.child("vocab")
     guard let members = vocabulary.value.asObject else {
       throw vocabulary.error("is \(vocabulary.value.kind); accepted: an object of ids")
     }
-    var ids: [[UInt8]: Int32] = Dictionary(minimumCapacity: members.count)
-    let limit = 4 * (members.count + added.count) + 1024
-    var entries: [[UInt8]?] = []
-    func place(_ bytes: [UInt8], _ id: Int, _ name: String) throws {
-      guard (0..<limit).contains(id) else {
-        throw vocabulary.error("\"\(name)\" has the id \(id); accepted: 0 to \(limit - 1)")
-      }
-      while entries.count <= id { entries.append(nil) }
-      guard entries[id] == nil else {
-        throw vocabulary.error("the id \(id) of \"\(name)\" is taken by another entry")
-      }
-      entries[id] = bytes
-    }
+    var reading = Reading(limit: 4 * (members.count + added.count) + 1024)
+    reading.ids.reserveCapacity(members.count)
     for (name, value) in members {
       guard let id = value.asInteger else {
         throw vocabulary.error("\"\(name)\" has \(value.kind) as id; accepted: a whole number")
       }
-      try place(ByteAlphabet.bytes(of: name) ?? Array(name.utf8), id, name)
-      ids[Array(name.utf8)] = Int32(id)
+      try place(bytes(name), id, name, in: &reading)
+      reading.ids[Array(name.utf8)] = Int32(id)
     }
-    let merges = Merges(rules: try rules(ids), byteTokens: try byteTokens(ids))
-    var merged = Set(merges.byteTokens)
-    for rule in merges.rules { merged.formUnion([rule.left, rule.right, rule.result]) }
-    var all: [AddedToken] = []
-    for var token in added {
-      if let id = ids[Array(token.content.utf8)] {
+    return reading
+  }
+
+  private func place(
+    _ bytes: [UInt8], _ id: Int, _ name: String, in reading: inout Reading
+  ) throws {
+    let vocabulary = component.child("vocab")
+    let limit = reading.limit
+    guard (0..<limit).contains(id) else {
+      throw vocabulary.error("\"\(name)\" has the id \(id); accepted: 0 to \(limit - 1)")
+    }
+    while reading.entries.count <= id { reading.entries.append(nil) }
+    guard reading.entries[id] == nil else {
+      throw vocabulary.error("the id \(id) of \"\(name)\" is taken by another entry")
+    }
+    reading.entries[id] = bytes
+  }
+
+  /// Brings the added tokens among the entries; an entry becomes its token's string where it may.
+  private func placeAdded(
+    in reading: inout Reading, mayReplace: (Int32) -> Bool
+  ) throws -> [AddedToken] {
+    try added.map { token in
+      var token = token
+      if let id = reading.ids[Array(token.content.utf8)] {
         guard id == token.id else {
           throw component.error(
             "added_tokens gives \"\(token.content)\" the id \(token.id), vocab \(id); accepted: one id"
@@ -48,13 +90,11 @@ struct VocabularyReading {
         }
       } else {
         token.isOutsideVocabulary = true
-        try place([], Int(token.id), token.content)
+        try place([], Int(token.id), token.content, in: &reading)
       }
-      // Decoding gives back the string as it was found, unless merges make the same entry of bytes.
-      if !merged.contains(token.id) { entries[Int(token.id)] = Array(token.content.utf8) }
-      all.append(token)
+      if mayReplace(token.id) { reading.entries[Int(token.id)] = Array(token.content.utf8) }
+      return token
     }
-    return TokenizerModel(options, entries: entries, merges: merges, addedTokens: all)
   }
 
   private func byteTokens(_ ids: [[UInt8]: Int32]) throws -> [Int32] {

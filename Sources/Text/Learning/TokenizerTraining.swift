@@ -90,7 +90,7 @@ public struct TokenizerTraining: Sendable {
     }
     return Tokenizer(
       TokenizerModel(
-        options, entries: entries, merges: Merges(rules: rules, byteTokens: byteTokens),
+        options, entries: entries, spelling: .merges(Merges(rules: rules, byteTokens: byteTokens)),
         addedTokens: added))
   }
 }
