@@ -45,7 +45,7 @@ let package = Package(
       name: "TransformerTests", dependencies: ["Transformer", "Training", "Parallel", "Tensors"]),
     .testTarget(name: "TextTests", dependencies: ["Text"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training", "Stages", "Text", "Parallel"]),
-    .testTarget(name: "TasksTests", dependencies: ["Tasks", "Kernels"]),
+    .testTarget(name: "TasksTests", dependencies: ["Tasks", "Kernels", "Text"]),
     .testTarget(name: "CommandTests", dependencies: ["Training"]),
   ],
   swiftLanguageModes: [.v6]

@@ -12,7 +12,7 @@ public protocol DigitTask: ToyTask {
 }
 
 extension DigitTask {
-  /// `<pad> <eos> <bos> = 0 … 9`
+  /// `<|pad|> <|endoftext|> <bos> = 0 … 9`
   public var vocabulary: Vocabulary { Vocabulary(words: ["="] + (0..<10).map(String.init)) }
   public var promptLimit: Int { lengths.upperBound + 2 }
   public var answerLimit: Int { lengths.upperBound + 1 }

@@ -18,12 +18,14 @@ public struct AnswerPair: Sendable, Equatable {
 
 /// Two answers to a prompt, judged. It holds no trace of the gold reward but the label.
 public struct PreferencePair: Sendable, Equatable {
+  /// Of the pair among those that were judged.
+  public let index: Int
   public let prompt: [Int32]
   public let chosen: [Int32]
   public let rejected: [Int32]
 }
 
-extension ColouredWords {
+extension JudgedTask {
   /// The chance that the first answer is preferred: σ(gold of the first − gold of the second).
   public func firstIsPreferred(in pair: AnswerPair) -> Double {
     let difference = gold(pair.first, to: pair.prompt) - gold(pair.second, to: pair.prompt)
@@ -42,7 +44,7 @@ extension ColouredWords {
       let draw = uniform(key, counter: UInt64(firstIndex + index))
       let isFirst = draw < firstIsPreferred(in: pair)
       return PreferencePair(
-        prompt: pair.prompt, chosen: isFirst ? pair.first : pair.second,
+        index: firstIndex + index, prompt: pair.prompt, chosen: isFirst ? pair.first : pair.second,
         rejected: isFirst ? pair.second : pair.first)
     }
   }

@@ -2,7 +2,7 @@
 
 import Kernels
 
-/// `<bos> 3 1 2 1 =` wants `1 2 1 3 <eos>`.
+/// `<bos> 3 1 2 1 =` wants `1 2 1 3 <|endoftext|>`.
 public struct ReverseTask: DigitTask {
   public static let trainingLengths = 4...8
   /// Never trained on.

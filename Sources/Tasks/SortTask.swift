@@ -2,7 +2,7 @@
 
 import Kernels
 
-/// `<bos> 3 1 2 1 =` wants `1 1 2 3 <eos>`.
+/// `<bos> 3 1 2 1 =` wants `1 1 2 3 <|endoftext|>`.
 public struct SortTask: DigitTask {
   public static let trainingLengths = 4...8
   /// Never trained on: shows whether a model sorts, or remembers.

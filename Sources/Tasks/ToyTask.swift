@@ -10,29 +10,34 @@ public enum PromptSource: Sendable, Equatable {
   case evaluation
 }
 
-/// A task small enough that the worth of every answer can be computed.
+/// A task whose answers have a worth that can be computed.
 ///
 /// Nothing that trains may import this module: `apus` hands rewards over as closures.
-public protocol ToyTask: Sendable {
+public protocol JudgedTask: Sendable {
   /// As in configurations and streams of random numbers.
   var name: String { get }
-  var vocabulary: Vocabulary { get }
-  /// Most tokens of a prompt.
-  var promptLimit: Int { get }
   /// Most tokens of an answer, its end included.
   var answerLimit: Int { get }
   /// Whether the gold reward may be optimised. Where preferences stand for it, it may only evaluate.
   var goldMayTrain: Bool { get }
 
-  /// The prompt of this number, alike on every rank and in every order.
-  func prompt(_ source: PromptSource, index: Int) -> [Int32]
-  /// An answer to learn from, with its end.
-  func demonstration(of prompt: [Int32], key: RandomKey) -> [Int32]
   /// The true worth of an answer; what follows its first end does not count.
   func gold(_ answer: [Int32], to prompt: [Int32]) -> Double
   /// What a report tells of an answer, always in the same order; a metric that does not apply to
   /// the prompt is left out.
   func metrics(of answer: [Int32], to prompt: [Int32]) -> [Metric]
+}
+
+/// A task that is drawn as well: prompts without end, and answers to learn from.
+public protocol ToyTask: JudgedTask {
+  var vocabulary: Vocabulary { get }
+  /// Most tokens of a prompt.
+  var promptLimit: Int { get }
+
+  /// The prompt of this number, alike on every rank and in every order.
+  func prompt(_ source: PromptSource, index: Int) -> [Int32]
+  /// An answer to learn from, with its end.
+  func demonstration(of prompt: [Int32], key: RandomKey) -> [Int32]
 }
 
 /// A prompt with an answer to learn from.

@@ -1,24 +1,29 @@
-// The tokens of a toy task by name: what stands where a tokenizer would for text.
+// The tokens of a toy task by name: the words of its tokenizer.
 
 import Kernels
 
-/// Names of tokens in the order of their numbers. Padding and end are two tokens, so that a model
-/// learns to stop. Not for text: it cannot split words.
+/// Names of tokens in the order of their numbers: a word-level vocabulary for texts whose words white
+/// space parts. Padding and end are two tokens, so that a model learns to stop. Not for other text: it
+/// cannot split words.
 public struct Vocabulary: Sendable, Hashable {
   /// Never in a prompt or an answer; fills what is left of a batch.
   public static let padding: Int32 = 0
   /// Ends an answer, and belongs to it.
   public static let end: Int32 = 1
-  /// Opens every prompt.
+  /// Opens every prompt: a word like others.
   public static let beginning: Int32 = 2
+  /// What padding and end are called; no word of a text becomes them.
+  public static let controlNames = ["<|pad|>", "<|endoftext|>"]
+  /// The last name: what other words become. No task says it.
+  public static let unknown = "<unk>"
 
-  /// All names, one a token: enough to read a model's tokens without a tokenizer file.
+  /// All names, one a token.
   public let names: [String]
   private let numbers: [String: Int32]
 
-  /// The three control tokens, then `words`; no name may stand twice or hold white space.
+  /// Padding, end and beginning, then `words`; no name may stand twice or hold white space.
   init(words: [String]) {
-    names = ["<pad>", "<eos>", "<bos>"] + words
+    names = Self.controlNames + ["<bos>"] + words + [Self.unknown]
     numbers = Dictionary(
       names.enumerated().map { ($1, Int32($0)) }, uniquingKeysWith: { first, _ in first })
     require(

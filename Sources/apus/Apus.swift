@@ -10,9 +10,9 @@ struct Apus: ParsableCommand {
     abstract: "Trains small mixture-of-experts transformers on plain processors.",
     version: "0.1.0",
     subcommands: [
-      PretrainCommand.self, SFTCommand.self, RewardCommand.self, DPOCommand.self, PPOCommand.self,
-      GRPOCommand.self,
-      GenerateCommand.self, EvaluateCommand.self, TokenizerCommand.self,
+      PretrainCommand.self, SFTCommand.self, RewardCommand.self, DPOCommand.self,
+      PPOCommand.self, GRPOCommand.self, GenerateCommand.self, EvaluateCommand.self,
+      TaskCommand.self, TokenizerCommand.self,
       DumpCommand.self, ImportCommand.self, ExportCommand.self, VerifyCommand.self,
       CheckpointCommand.self, ConfigCommand.self, BenchmarkCommand.self, CompareCommand.self,
     ])

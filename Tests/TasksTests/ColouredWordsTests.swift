@@ -11,18 +11,18 @@ import Testing
   /// An answer, its different positive words less its negative ones, and the rest of its gold.
   static let handReckoned: [(answer: String, balance: Double, rest: Double)] = [
     // Three different bright words, both topics.
-    ("the bright river is warm and a merry bread <eos>", 3, 2),
+    ("the bright river is warm and a merry bread <|endoftext|>", 3, 2),
     // The same without an end.
     ("the bright river is warm and a merry bread", 3, 1),
     // One bright word, two dark ones; one topic, and again; one word off the topic.
-    ("the grey river is warm and the river is cold near a ship <eos>", -1, 0),
+    ("the grey river is warm and the river is cold near a ship <|endoftext|>", -1, 0),
     // Four bright words, one of them twice: five in all, two above three.
-    ("bright bright golden warm green <eos>", 4, -1.7),
+    ("bright bright golden warm green <|endoftext|>", 4, -1.7),
     // Nothing but neutral words.
-    ("the the a is <eos>", 0, 0),
+    ("the the a is <|endoftext|>", 0, 0),
     // Control tokens are off the topic.
-    (": : bread <eos>", 0, 0),
-    ("<eos> bright river bread", 0, 0),
+    (": : bread <|endoftext|>", 0, 0),
+    ("<|endoftext|> bright river bread", 0, 0),
   ]
 
   @Test(arguments: handReckoned.indices)
@@ -53,7 +53,7 @@ import Testing
       let bright = words.filter(positive.contains)
       let astray =
         aboutTopics.filter { !wanted.contains($0) }
-        + words.filter { ["<pad>", "<bos>", ":"].contains($0) }
+        + words.filter { ["<|pad|>", "<bos>", ":"].contains($0) }
       let repeats =
         coloured.count - Set(coloured).count + aboutTopics.count - Set(aboutTopics).count
       var truth = 2 * tanh(Double(Set(bright).count - words.filter(negative.contains).count) / 2)
@@ -95,8 +95,8 @@ import Testing
     let gold = shown.map { task.gold($0.answer, to: $0.prompt) }
     let mean = gold.reduce(0, +) / Double(gold.count)
     #expect((0.2...0.9).contains(mean), "mean gold \(mean)")
-    // All but padding, beginning and the colon.
-    #expect(Set(shown.flatMap(\.answer)).count == task.vocabulary.count - 3)
+    // All but padding, beginning, the colon and the unknown word.
+    #expect(Set(shown.flatMap(\.answer)).count == task.vocabulary.count - 4)
     #expect(gold.max()! > 3)
   }
 

@@ -12,15 +12,15 @@ private let digitTasks: [any DigitTask] = [
 
 @Suite struct `Digit tasks` {
   @Test(arguments: [
-    ("1 1 2 3 <eos>", 1.0, 1.0),
-    ("1 1 2 3 <eos> 9 9", 1.0, 1.0),
+    ("1 1 2 3 <|endoftext|>", 1.0, 1.0),
+    ("1 1 2 3 <|endoftext|> 9 9", 1.0, 1.0),
     ("1 1 2 3", 0.9, 0.0),
-    ("1 1 2 3 3 <eos>", 0.9, 0.0),
-    ("1 1 2 <eos>", 0.675, 0.0),
-    ("1 2 2 3 <eos>", 0.775, 0.0),
-    ("3 1 2 1 <eos>", 0.9 * 2 / 4 + 0.1, 0.0),
-    ("<eos> 1 1 2 3", 0.0, 0.0),
-    ("= = = = <eos>", 0.1, 0.0),
+    ("1 1 2 3 3 <|endoftext|>", 0.9, 0.0),
+    ("1 1 2 <|endoftext|>", 0.675, 0.0),
+    ("1 2 2 3 <|endoftext|>", 0.775, 0.0),
+    ("3 1 2 1 <|endoftext|>", 0.9 * 2 / 4 + 0.1, 0.0),
+    ("<|endoftext|> 1 1 2 3", 0.0, 0.0),
+    ("= = = = <|endoftext|>", 0.1, 0.0),
   ])
   func `an answer to sort 3 1 2 1 is worth what the rule says`(
     answer: String, gold: Double, exact: Double
@@ -38,15 +38,16 @@ private let digitTasks: [any DigitTask] = [
   @Test func `the right answers are the sorted and the reversed digits`() throws {
     let key = RandomKey(seed: 0, name: "test")
     for (task, right) in [
-      (SortTask() as any DigitTask, "0 0 4 7 9 <eos>"), (ReverseTask(), "7 0 4 0 9 <eos>"),
+      (SortTask() as any DigitTask, "0 0 4 7 9 <|endoftext|>"),
+      (ReverseTask(), "7 0 4 0 9 <|endoftext|>"),
     ] {
       let prompt = try task.vocabulary.tokens(of: "<bos> 9 0 4 0 7 =")
       #expect(task.vocabulary.text(of: task.demonstration(of: prompt, key: key)) == right)
     }
   }
 
-  @Test func `there are 14 tokens, and an answer to eight digits has nine`() {
-    #expect(SortTask().vocabulary.count == 14)
+  @Test func `there are 15 tokens, and an answer to eight digits has nine`() {
+    #expect(SortTask().vocabulary.count == 15)
     #expect(SortTask().answerLimit == 9)
     #expect(SortTask(lengths: SortTask.heldOutLengths).answerLimit == 11)
     #expect(Vocabulary.padding != Vocabulary.end)

@@ -58,14 +58,15 @@ import Testing
     #expect(
       error?.description
         == "\"12\" in \"<bos> 1 12 =\" names no token; accepted: "
-        + "<pad> <eos> <bos> = 0 1 2 3 4 5 6 7 8 9")
+        + "<|pad|> <|endoftext|> <bos> = 0 1 2 3 4 5 6 7 8 9 <unk>")
   }
 
   @Test func `a line for people shows prompt, answer and gold`() throws {
     let task = SortTask()
     let prompt = try task.vocabulary.tokens(of: "<bos> 3 1 2 1 =")
-    let answer = try task.vocabulary.tokens(of: "1 1 2 <eos>")
+    let answer = try task.vocabulary.tokens(of: "1 1 2 <|endoftext|>")
     #expect(
-      task.rendering(of: answer, to: prompt) == "<bos> 3 1 2 1 = → 1 1 2 <eos>  (gold 0.68)")
+      task.rendering(of: answer, to: prompt) == "<bos> 3 1 2 1 = → 1 1 2 <|endoftext|>  (gold 0.68)"
+    )
   }
 }

@@ -31,7 +31,7 @@ public struct MetricSummary: Codable, Sendable, Equatable {
   public let answers: Int
 }
 
-extension ToyTask {
+extension JudgedTask {
   /// Each metric over all answers, `answers[i]` being to `prompts[i]`; in the order in which metrics
   /// first appear.
   public func summary(

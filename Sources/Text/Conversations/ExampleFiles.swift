@@ -74,13 +74,6 @@ extension ExampleFile where Example == InstructionExample {
   }
 }
 
-extension ExampleFile where Example == Passage {
-  /// Reads `{"prompt"}`: text, or messages that end with the user's. Other fields are not looked at.
-  public init(prompts path: String, badLines: BadLines = .refused) throws {
-    try self.init(path, badLines: badLines) { try $0.prompt() }
-  }
-}
-
 extension ExampleFile where Example == PreferenceExample {
   /// Reads `{"prompt", "chosen", "rejected"}` with an optional `margin`. Without a prompt it is what
   /// both conversations begin with; a prompt that is text may also repeat the last user's message of
