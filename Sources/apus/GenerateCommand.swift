@@ -30,6 +30,11 @@ struct GenerateCommand: ParsableCommand {
   var topP = 0.95
   @Option(help: "Key of the random numbers.")
   var seed: UInt64 = 1
+  @Option(
+    help: "Draw so many continuations for each and keep the one that --reward-model likes best.")
+  var bestOf: Int?
+  @Option(help: "A checkpoint of a reward model.")
+  var rewardModel: String?
   @OptionGroup var layout: LayoutOptions
   @OptionGroup var ranks: RankOptions
 
@@ -42,6 +47,9 @@ struct GenerateCommand: ParsableCommand {
       "--temperature is \(temperature); accepted: 0 or more")
     try check(topK >= 0, "--top-k is \(topK); accepted: 0 or more")
     try check(topP > 0 && topP <= 1, "--top-p is \(topP); accepted: above 0, up to 1")
+    try check(
+      (bestOf == nil) == (rewardModel == nil), "--best-of and --reward-model belong together")
+    try check((bestOf ?? 1) >= 1, "--best-of is \(bestOf ?? 1); accepted: 1 or more")
   }
 
   func run() throws {
@@ -65,6 +73,16 @@ struct GenerateCommand: ParsableCommand {
     if let end = tokenizer?.endOfText { options.stopTokens = [end] }
     func show(_ text: String, terminator: String = "\n") {
       if world.rank == 0 { say(text, terminator: terminator) }
+    }
+    if let bestOf, let rewardModel {
+      let judge = try ranks.load(rewardModel, layout: layout, world: world)
+      let best = BestContinuations(
+        rewardModel: try world.agreeing { try RewardModel(judge, for: loaded) }, of: bestOf)
+      for (score, tokens) in best.draw(count, start, options, from: loaded) {
+        show("— reward \(Figure.fixed(score, 3)), the best of \(bestOf)")
+        show(tokenizer?.decode(tokens) ?? tokens.map(String.init).joined(separator: ","))
+      }
+      return
     }
     if count == 1, let tokenizer {
       // As it comes.
