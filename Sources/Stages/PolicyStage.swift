@@ -76,7 +76,10 @@ final class PolicyStage {
       reference: try models.frozen(models.reference, beside: trainer),
       judge: Judge(source: judge, trainer: trainer), template: data.template,
       settings: configuration.rollout, seed: UInt64(configuration.run.seed),
-      microBatch: microBatch)
+      microBatch: microBatch,
+      keepsReferenceHidden: configuration.run.stage == .ppo
+        && configuration.ppo.klPlacement == .loss && configuration.ppo.klEstimator == .exact
+        && configuration.ppo.klCoefficient > 0)
     guard configuration.rollout.scoreScale == .start else { return }
     let (rows, _) = source.answers(
       to: prompts(step: 0), by: trainer.model, "score scale", firstSample: 0)
@@ -111,8 +114,8 @@ final class PolicyStage {
       ).loss(of: pass.logProbabilities)
     }
     let device = source.trainer.device
-    let reference = PolicyPass(source.reference, batch, on: Tape(device, recording: false))
-    let divergence = pass.divergence(to: reference.logits.value)
+    let divergence = pass.divergence(
+      to: source.referenceLogits(pass, rollout, tokens: batch.places.count))
     let weight = coefficient / Double(max(globalTokens, 1))
     return weightedTotal(
       divergence,

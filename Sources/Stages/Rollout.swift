@@ -24,6 +24,8 @@ struct Rollout {
   let values: [Double]
   /// Experts of each token of each row, [layers][rows · length · k].
   let experts: [[Int32]]
+  /// The reference's rows after its final norm, [places · H]; empty where no update needs them.
+  let referenceHidden: [Double]
 }
 
 /// What writes answers and measures them.
@@ -36,6 +38,8 @@ struct RolloutSource {
   let settings: RolloutConfiguration
   let seed: UInt64
   let microBatch: Int
+  /// Whether updates ask for the reference's distributions.
+  let keepsReferenceHidden: Bool
 
   /// Answers to these prompts, which all ranks give alike; answer i is number `firstSample` + i of the
   /// stream `name`.
@@ -67,10 +71,14 @@ struct RolloutSource {
     let k = trainer.model.configuration.router.expertsPerToken
     var table = SharedTable(columns: 4, count: rows.mask.holdsToken.count)
     var experts = SharedTable(columns: layers, count: rows.count * rows.length * k)
+    var hidden = SharedTable(
+      columns: 1,
+      count: keepsReferenceHidden
+        ? rows.mask.holdsToken.count * reference.configuration.width : 0)
     for part in order.parts(minibatches) {
       for batch in rows.batches(of: Array(part), microBatch: microBatch, over: trainer.data) {
         trainer.mesh.world.goOn()
-        measure(batch, &table, &experts, length: rows.length, k: k)
+        measure(batch, &table, &experts, &hidden, length: rows.length, k: k)
       }
     }
     let numbers = table.summed(over: trainer.mesh.world)
@@ -79,18 +87,26 @@ struct RolloutSource {
       rows: rows, hasEnd: hasEnd,
       scores: settings.missingEndRule.scores(scores, hasEnd: hasEnd), old: numbers[0],
       reference: numbers[1], exactKL: numbers[2], values: numbers[3],
-      experts: choices.map { $0.map { Int32($0) } })
+      experts: choices.map { $0.map { Int32($0) } },
+      referenceHidden: hidden.summed(over: trainer.mesh.world)[0])
   }
 
   private func measure(
-    _ batch: AnswerBatch, _ table: inout SharedTable, _ experts: inout SharedTable, length: Int,
-    k: Int
+    _ batch: AnswerBatch, _ table: inout SharedTable, _ experts: inout SharedTable,
+    _ hidden: inout SharedTable, length: Int, k: Int
   ) {
     let policy = PolicyPass(trainer.model, batch, on: Tape(trainer.device, recording: false))
     let reference = PolicyPass(reference, batch, on: Tape(trainer.device, recording: false))
     let places = policy.places
     table.set(0, policy.logProbabilities.value.elements, at: places)
     table.set(1, reference.logProbabilities.value.elements, at: places)
+    if keepsReferenceHidden {
+      let width = reference.output.hidden.value.columns
+      let elements = places.flatMap { place in
+        (0..<width).map { place < 0 ? -1 : place * width + $0 }
+      }
+      hidden.set(0, reference.output.hidden.value.elements, at: elements)
+    }
     table.set(2, policy.divergence(to: reference.logits.value).value.elements, at: places)
     if let critic {
       let output = critic.model.forward(
@@ -149,6 +165,26 @@ struct PolicyPass {
 
   /// A table's numbers at this rank's tokens, 0 where a position predicts no answer's token.
   func own(_ table: [Double]) -> [Double] { places.map { $0 < 0 ? 0 : table[$0] } }
+}
+
+extension RolloutSource {
+  /// The reference's logits of a batch, this rank's columns for all tokens, from what a rollout kept;
+  /// tokens that predict none of an answer's have others.
+  func referenceLogits(_ pass: PolicyPass, _ rollout: Rollout, tokens: Int) -> Tensor {
+    let width = reference.configuration.width
+    var rows: [Double] = []
+    rows.reserveCapacity(pass.places.count * width)
+    for place in pass.places {
+      if place < 0 {
+        rows.append(contentsOf: repeatElement(0, count: width))
+      } else {
+        rows.append(contentsOf: rollout.referenceHidden[place * width..<(place + 1) * width])
+      }
+    }
+    let tape = Tape(trainer.device, recording: false)
+    let hidden = tape.constant(trainer.device.tensor([pass.places.count, width], rows))
+    return reference.logits(hidden, tokens: tokens).value
+  }
 }
 
 extension Array {
