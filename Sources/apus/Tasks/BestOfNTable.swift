@@ -1,5 +1,6 @@
 // Best-of-n: what the answer that a reward model likes best is truly worth.
 
+import ArgumentParser
 import Kernels
 import Parallel
 import Stages
@@ -62,6 +63,15 @@ struct BestOfNTable {
 
   let rows: [Row]
   let prompts: Int
+
+  /// Reads `1,4,16`: rising numbers of answers.
+  static func counts(_ text: String) throws -> [Int] {
+    let counts = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+    guard counts.allSatisfy({ $0 >= 1 }), zip(counts, counts.dropFirst()).allSatisfy(<) else {
+      throw ValidationError("--best-of is '\(text)'; accepted: rising numbers, such as 1,4,16")
+    }
+    return counts
+  }
 
   /// Draws as many answers as the largest n to each prompt; every rank calls it alike.
   init(

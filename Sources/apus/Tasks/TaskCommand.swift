@@ -10,7 +10,7 @@ struct TaskCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "task",
     abstract: "Tasks whose true reward is computable: their files, and preferences.",
-    subcommands: [Write.self, Pairs.self, TaskEvaluateCommand.self])
+    subcommands: [Write.self, Pairs.self, TaskEvaluateCommand.self, TaskCurveCommand.self])
 
   struct Write: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -50,12 +50,7 @@ struct TaskEvaluateCommand: ParsableCommand {
   }
 
   private func counts() throws -> [Int] {
-    guard let bestOf else { return [] }
-    let counts = bestOf.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
-    guard counts.allSatisfy({ $0 >= 1 }), zip(counts, counts.dropFirst()).allSatisfy(<) else {
-      throw ValidationError("--best-of is '\(bestOf)'; accepted: rising numbers, such as 1,4,16")
-    }
-    return counts
+    try bestOf.map(BestOfNTable.counts) ?? []
   }
 
   func run() throws {
