@@ -81,7 +81,7 @@ struct PolicyUpdates {
             return loss
           })
         if let critic, let second = trainer.critic {
-          _ = try PolicyUpdates.update(
+          let learnt = try PolicyUpdates.update(
             second, batches, step: step, learningRate: critic.rate
           ) { output, batch in
             let (loss, added) = critic.loss(
@@ -89,6 +89,7 @@ struct PolicyUpdates {
             own += added
             return loss
           }
+          results[results.count - 1].add(seconds: learnt.seconds)
         }
         statistics.append(own.summed(over: trainer.mesh.world))
       }
@@ -188,7 +189,7 @@ extension StepResult {
     }
   }
 
-  private mutating func add(seconds more: [(part: String, seconds: Double)]) {
+  mutating func add(seconds more: [(part: String, seconds: Double)]) {
     for (part, spent) in more {
       if let known = seconds.firstIndex(where: { $0.part == part }) {
         seconds[known].seconds += spent
