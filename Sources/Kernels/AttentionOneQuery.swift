@@ -4,6 +4,8 @@
 // Scores, sums and outputs have the order of AttentionForward.swift, so the bits are those of the
 // same query among others.
 
+import CBLAS
+
 /// Elements of keys that one task reads.
 private let taskElements = 16_384
 
@@ -25,12 +27,31 @@ func attendWithOneQuery<Scalar: KernelScalar>(
     let queries = scratch.take(group, step: width)
     let scores = scratch.take(group, step: keys)
     let tile = scratch.take(Scalar.laneCount, step: Scalar.laneCount)
-    for part in task * perTask..<min(parts, (task + 1) * perTask) {
+    func rows(_ part: Int) -> AttentionRows {
+      AttentionRows(
+        sequence: part / shape.keyValueHeads, keyValueHead: part % shape.keyValueHeads, shape)
+    }
+    let end = min(parts, (task + 1) * perTask)
+    for part in task * perTask..<end {
+      rows(part).prefetchVisible(type, of: memory.v)
+      if part + 1 < end { rows(part + 1).prefetchVisible(type, of: memory.k) }
       OneQuery(
-        rows: AttentionRows(
-          sequence: part / shape.keyValueHeads, keyValueHead: part % shape.keyValueHeads, shape),
-        memory: memory, queries: queries, scores: scores, tile: tile
+        rows: rows(part), memory: memory, queries: queries, scores: scores, tile: tile
       ).attend()
+    }
+  }
+}
+
+extension AttentionRows {
+  /// Asks for the keys (or values) that the one query of each head sees.
+  @inline(__always)
+  fileprivate func prefetchVisible<Scalar>(_ type: Scalar.Type, of matrix: Matrix) {
+    let visible = shape.visibleKeys(sequence, query: 0)
+    let bytes = headWidth * MemoryLayout<Scalar>.stride
+    var row = UnsafeRawPointer(start(type, ofKey: visible.lowerBound, in: matrix))
+    for _ in visible {
+      for line in stride(from: 0, to: bytes, by: 64) { prefetch_line(row + line) }
+      row += matrix.stride * MemoryLayout<Scalar>.stride
     }
   }
 }

@@ -6,7 +6,8 @@
 
 import CBLAS
 
-/// Rows up to which turning weights for every eight rows anew is faster than packing them once.
+/// Rows up to which turning weights for every eight rows anew is faster than packing them once; where
+/// they are turned already (TurnedWeights.swift) there is no limit.
 let fewRows = 32
 
 /// One area of c = a · bᵀ (+ c).
@@ -36,6 +37,12 @@ struct FewRowProduct<Scalar: KernelScalar> {
     if a.columns == 0 && !accumulate { clear() }
     let end = area.columns.upperBound
     var column = area.columns.lowerBound
+    if area.rows.count == 1 && b.turned != nil {
+      while column + 4 * lanes <= end {
+        oneRowOfTurned(column)
+        column += 4 * lanes
+      }
+    }
     while column < end {
       let isPair = area.rows.count <= 4 && column + 2 * lanes <= end
       var first = 0
@@ -177,6 +184,15 @@ struct FewRowProduct<Scalar: KernelScalar> {
   /// Calls `body(k, b[strip's columns, k of the block])` for each k in order.
   @inline(__always)
   private func forEachColumn(_ strip: Strip, _ body: (_ k: Int, _ weights: Scalar.Lanes) -> Void) {
+    if b.turned != nil {
+      var weights = turned(strip.column, strip.columns, strip.block.lowerBound)
+      for k in 0..<strip.block.count {
+        if strip.prefetches { prefetch_line(weights + streamAhead) }
+        body(k, Lanes(weights))
+        weights += strip.columns
+      }
+      return
+    }
     let weights = b.row(Scalar.self, strip.column) + strip.block.lowerBound
     let ahead = weightsBehind(strip, vectors: 1)
     let whole = strip.columns == lanes ? strip.block.count & ~(lanes &- 1) : 0
@@ -195,6 +211,19 @@ struct FewRowProduct<Scalar: KernelScalar> {
     _ strip: Strip, _ first: (_ k: Int, _ weights: Scalar.Lanes) -> Void,
     second: (_ k: Int, _ weights: Scalar.Lanes) -> Void
   ) {
+    if b.turned != nil {
+      var weights = turned(strip.column, lanes, strip.block.lowerBound)
+      var others = turned(strip.column &+ lanes, lanes, strip.block.lowerBound)
+      for k in 0..<strip.block.count {
+        prefetch_line(weights + streamAhead / 2)
+        prefetch_line(others + streamAhead / 2)
+        first(k, Lanes(weights))
+        second(k, Lanes(others))
+        weights += lanes
+        others += lanes
+      }
+      return
+    }
     let weights = b.row(Scalar.self, strip.column) + strip.block.lowerBound
     let others = b.row(Scalar.self, strip.column + lanes) + strip.block.lowerBound
     let ahead = weightsBehind(strip, vectors: 2)

@@ -18,16 +18,19 @@ public struct Matrix {
   /// Elements from one row's start to the next; at least `columns`.
   public let stride: Int
   public let precision: Precision
+  /// The same elements as `turn` put them, for x · thisᵀ; nil where nobody did.
+  public let turned: UnsafeMutableRawPointer?
 
   public init(
     _ base: UnsafeMutableRawPointer, rows: Int, columns: Int, stride: Int? = nil,
-    precision: Precision
+    precision: Precision, turned: UnsafeMutableRawPointer? = nil
   ) {
     self.base = base
     self.rows = rows
     self.columns = columns
     self.stride = stride ?? columns
     self.precision = precision
+    self.turned = turned
   }
 
   /// Number of elements, gaps between rows not counted.

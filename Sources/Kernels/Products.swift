@@ -171,7 +171,7 @@ func multiplyPanels(
   _ a: Matrix, _ b: Matrix, into c: Matrix, _ area: ProductArea, _ transposed: Transposition,
   scale: Double = 1, accumulate: Bool, memory: UnsafeMutableRawPointer
 ) {
-  if transposed == .right && scale == 1 && area.rows.count <= fewRows {
+  if transposed == .right && scale == 1 && (area.rows.count <= fewRows || b.turned != nil) {
     return multiplyFewRows(a, b, into: c, area, accumulate: accumulate, memory: memory)
   }
   switch c.precision {
@@ -190,6 +190,17 @@ private func multiplyFewRows(
   _ a: Matrix, _ b: Matrix, into c: Matrix, _ area: ProductArea, accumulate: Bool,
   memory: UnsafeMutableRawPointer
 ) {
+  // Up to four rows behind whole eights are done apart: among eight they would cost as much as eight.
+  let rest = area.rows.count % tileRows
+  if b.turned != nil && area.rows.count > tileRows && 1...4 ~= rest {
+    let edge = area.rows.upperBound - rest
+    for rows in [area.rows.lowerBound..<edge, edge..<area.rows.upperBound] {
+      multiplyFewRows(
+        a, b, into: c, ProductArea(rows: rows, columns: area.columns), accumulate: accumulate,
+        memory: memory)
+    }
+    return
+  }
   switch c.precision {
   case .float32:
     FewRowProduct<Float>(a: a, b: b, c: c, area: area, accumulate: accumulate).run(memory)

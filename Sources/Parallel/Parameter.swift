@@ -182,9 +182,11 @@ public final class ParameterSet {
     for (index, parameter) in parameters.enumerated() {
       let shape = plan.slices[index].map(\.count)
       let offset = plan.offsets[index]
+      let own = Storage(
+        values, offset: offset * precision.bytes, bytes: shape.reduce(precision.bytes, *))
       parameter.allocate(
         slice: plan.slices[index],
-        value: Tensor(shape: shape, precision: precision, storage: values, offset: offset),
+        value: Tensor(shape: shape, precision: precision, storage: own),
         gradient: Tensor(shape: shape, precision: precision, storage: gradients, offset: offset),
         on: device)
     }

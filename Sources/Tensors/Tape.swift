@@ -32,10 +32,10 @@ public final class Tape {
   /// The result of an operation. `pullback` gets the gradient of the result, and adds to the
   /// gradients of the operands; it captures only what it needs.
   package func result(
-    _ value: Tensor, from operands: [Variable], remade: (() -> Tensor)? = nil,
+    _ value: Tensor, from operands: @autoclosure () -> [Variable], remade: (() -> Tensor)? = nil,
     pullback: @escaping (Tensor) -> Void
   ) -> Variable {
-    let needed = isRecording && operands.contains { $0.gradient != nil }
+    let needed = isRecording && operands().contains { $0.gradient != nil }
     guard needed else {
       return Variable(value, tape: self, gradient: nil, saved: Saved(value))
     }

@@ -8,11 +8,25 @@ public final class Storage {
   public let base: UnsafeMutableRawPointer
   public let bytes: Int
   private let arena: Arena?
+  /// What this is a part of, and keeps.
+  private let whole: Storage?
+  /// The same elements, read as matrices of rows × columns, turned for products with few rows.
+  package var turned: (memory: Tensor, rows: Int, columns: Int)?
 
   init(_ base: UnsafeMutableRawPointer, bytes: Int, from arena: Arena) {
     self.base = base
     self.bytes = bytes
     self.arena = arena
+    whole = nil
+  }
+
+  /// The part of `whole` that starts `offset` bytes in.
+  public init(_ whole: Storage, offset: Int, bytes: Int) {
+    require(offset + bytes <= whole.bytes, "\(bytes) bytes at \(offset) of \(whole.bytes)")
+    base = whole.base + offset
+    self.bytes = bytes
+    arena = nil
+    self.whole = whole
   }
 
   /// Zeroed memory of its own, for what lives as long as the run (weights, gradients, moments).
@@ -24,9 +38,11 @@ public final class Storage {
     _ = madvise(base, bytes, adviseHugePages)
     self.bytes = bytes
     arena = nil
+    whole = nil
   }
 
   deinit {
+    if whole != nil { return }
     if let arena { arena.give(base, bytes) } else { munmap(base, max(bytes, 1)) }
   }
 }
@@ -57,7 +73,19 @@ public struct Tensor {
   public var columns: Int { shape.last ?? 1 }
 
   /// The same memory as rows × last dimension.
-  public var matrix: Matrix { Matrix(base, rows: rows, columns: columns, precision: precision) }
+  public var matrix: Matrix { matrix(of: 0, count: 1) }
+
+  /// Part `part` of `count` equal ones of the first dimensions' rows.
+  func matrix(of part: Int, count: Int) -> Matrix {
+    let rows = rows / count
+    let start = (offset + part * rows * columns) * precision.bytes
+    var turned: UnsafeMutableRawPointer?
+    if let found = storage.turned, found.rows == rows, found.columns == columns {
+      turned = found.memory.base + start
+    }
+    return Matrix(
+      storage.base + start, rows: rows, columns: columns, precision: precision, turned: turned)
+  }
 
   /// The same memory under another shape of equal count.
   public func reshaped(_ shape: [Int]) -> Tensor {

@@ -53,21 +53,35 @@ extension LanguageModel {
     let key = RandomKey(seed: options.seed, name: options.stream)
     let keys = samples.map { key.derived(UInt64($0)) }
     var decoding = Decoding(prompts, newTokens: options.maximumNewTokens, model: self)
-    for position in 0..<options.maximumNewTokens {
-      let logits = lastLogits(decoding.batch, on: tape, cache: decoding.cache)
-      let draws = keys.prefix(logits.rows).map { uniform($0, counter: UInt64(position)) }
-      let (tokens, logProbabilities) = drawn(from: logits, at: draws, options)
-      for (prompt, token) in tokens.enumerated() where !continuations[prompt].isFinished {
-        continuations[prompt].tokens.append(token)
-        continuations[prompt].logProbabilities.append(logProbabilities[prompt])
-        continuations[prompt].isFinished = options.stopTokens.contains(token)
-        onToken(prompt, token)
+    let turned = weightsToTurn(sequences: prompts.count, newTokens: options.maximumNewTokens)
+    parameters.withTurned(turned, on: device) {
+      for position in 0..<options.maximumNewTokens {
+        let logits = lastLogits(decoding.batch, on: tape, cache: decoding.cache)
+        let draws = keys.prefix(logits.rows).map { uniform($0, counter: UInt64(position)) }
+        let (tokens, logProbabilities) = drawn(from: logits, at: draws, options)
+        for (prompt, token) in tokens.enumerated() where !continuations[prompt].isFinished {
+          continuations[prompt].tokens.append(token)
+          continuations[prompt].logProbabilities.append(logProbabilities[prompt])
+          continuations[prompt].isFinished = options.stopTokens.contains(token)
+          onToken(prompt, token)
+        }
+        let isFinished = continuations.allSatisfy(\.isFinished)
+        if groups.world.maximum(isFinished ? 0 : 1) == 0 { break }
+        if isFinished { decoding.stop() } else { decoding.advance(with: tokens) }
       }
-      let isFinished = continuations.allSatisfy(\.isFinished)
-      if groups.world.maximum(isFinished ? 0 : 1) == 0 { break }
-      if isFinished { decoding.stop() } else { decoding.advance(with: tokens) }
     }
     return continuations
+  }
+
+  /// What is worth turning for so many steps, of which each reads its sequences' experts: turning costs
+  /// as much as three readings of all weights.
+  private func weightsToTurn(sequences: Int, newTokens: Int) -> [Parameter] {
+    let router = configuration.router
+    let share = Double(sequences * router.expertsPerToken) / Double(max(router.experts, 1))
+    guard productsReadTurnedWeights && Double(newTokens) * min(1, share) >= 4 else { return [] }
+    return parameters.parameters.filter {
+      $0.isMatrix && ($0 !== embeddingTable || configuration.tiedEmbedding)
+    }
   }
 
   /// Continues prompts that all ranks give alike: each data rank its share, and every rank gets all.

@@ -44,7 +44,7 @@ public final class LanguageModel {
   public let parameters: ParameterSet
   /// Whether a block's activations are kept for backward, or computed twice.
   public var recomputesBlocks = false
-  private let embeddingTable: Parameter
+  let embeddingTable: Parameter
   let blocks: [Block]
   private let finalNorm: Parameter
   let outputMatrix: Parameter

@@ -152,10 +152,5 @@ public func gatedLinear(
 
 extension Tensor {
   /// [E, N, K] as E matrices N × K; [E, .., N, K] with the middle dimensions as rows.
-  var groups: [Matrix] {
-    let rows = shape.dropFirst().dropLast().reduce(1, *)
-    return (0..<shape[0]).map { group in
-      matrix.rows(group * rows, count: rows)
-    }
-  }
+  package var groups: [Matrix] { (0..<shape[0]).map { matrix(of: $0, count: shape[0]) } }
 }
