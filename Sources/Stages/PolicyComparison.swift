@@ -62,10 +62,7 @@ public struct PolicyComparison {
       reference.map { answers(of: $0, to: asked, options, firstSample: asked.count) } ?? []
     return PolicyAnswers(
       prompts: asked, drawn: drawn, reference: others,
-      divergences: reference.map {
-        divergences(zip(asked, drawn).map { $0 + $1.tokens }, asked, $0)
-      }
-        ?? [])
+      divergences: reference.map { divergences(of: drawn, to: asked, $0) } ?? [])
   }
 
   /// The policy's likeliest tokens after each prompt.
@@ -87,25 +84,25 @@ public struct PolicyComparison {
   }
 
   private func divergences(
-    _ sequences: [[Int32]], _ prompts: [[Int32]], _ reference: LanguageModel
+    of answers: [Continuation], to prompts: [[Int32]], _ reference: LanguageModel
   ) -> [Double] {
     let data = mesh.communicator(.data)
+    // Padding takes no part, whatever it is.
+    let rows = AnswerRows(prompts: prompts, answers: answers.map(\.tokens), padding: 0)
+    let everything = Array(0..<rows.count)
     // What a rank does not add is 0: sums over ranks are exact.
-    var all = [Double](repeating: 0, count: sequences.count)
-    let own = Array(data.ownShare(of: sequences.count))
-    for numbers in own.parts(of: Self.scoredAtOnce, dealing: sequences.count, over: data) {
+    var all = [Double](repeating: 0, count: rows.count)
+    for part in rows.batches(of: everything, microBatch: Self.scoredAtOnce, over: data) {
       mesh.world.goOn()
-      let batch = Batch(padding: numbers.map { sequences[$0] })
+      let batch = part.micro.batch
       let tape = Tape(policy.device, recording: false)
       let other = wholeLogits(of: reference, batch, on: Tape(reference.device, recording: false))
       // The vocabulary is whole here, so every rank of a tensor group has all tokens' divergences.
       let byToken = relativeEntropy(
         of: tape.constant(wholeLogits(of: policy, batch, on: tape)), to: other
       ).value.elements
-      for (row, number) in numbers.enumerated() {
-        // The place before a token predicts it.
-        let places = (prompts[number].count - 1)..<(sequences[number].count - 1)
-        all[number] = places.reduce(0) { $0 + byToken[row * batch.length + $1] }
+      for (position, place) in part.places.enumerated() where place >= 0 {
+        all[place / rows.mask.columns] += byToken[position]
       }
     }
     return data.sum(all)
@@ -134,34 +131,19 @@ public struct AnswerScores {
   /// The reward at each answer's last token, its stop token, as reward models learn it. Answers that
   /// did not end were never judged: they count as worse than all others by 1.
   public func callAsFunction(_ prompts: [[Int32]], _ answers: [Continuation]) -> [Double] {
-    let sequences = zip(prompts, answers).map { $0 + $1.tokens }
+    let rows = AnswerRows(prompts: prompts, answers: answers.map(\.tokens), padding: 0)
+    let everything = Array(0..<rows.count)
     let data = mesh.communicator(.data)
-    var all = [Double](repeating: 0, count: sequences.count)
-    let own = Array(data.ownShare(of: sequences.count))
-    for numbers in own.parts(of: Self.atOnce, dealing: sequences.count, over: data) {
+    var all = [Double](repeating: 0, count: rows.count)
+    for part in rows.batches(of: everything, microBatch: Self.atOnce, over: data) {
       mesh.world.goOn()
-      let batch = Batch(padding: numbers.map { sequences[$0] })
+      let batch = part.micro.batch
       let output = model.forward(batch, on: Tape(model.device, recording: false))
-      let scores = model.sequenceScores(
-        output, batch, places: numbers.map { sequences[$0].count - 1 }
-      ).value.elements
-      for (row, number) in numbers.enumerated() { all[number] = scores[row] }
+      let scores = model.sequenceScores(output, batch, places: part.lastPlaces).value.elements
+      for (score, row) in zip(scores, part.rows) { all[row] = score }
     }
     let scores = data.sum(all)
     let worst = zip(scores, answers).filter { $0.1.isFinished }.map(\.0).min() ?? 0
     return zip(scores, answers).map { $1.isFinished ? $0 : worst - 1 }
-  }
-}
-
-extension Batch {
-  /// Sequences side by side, padded on the right to the longest; padding is masked, whatever it is.
-  fileprivate init(padding sequences: [[Int32]]) {
-    let length = sequences.map(\.count).max() ?? 1
-    func filled<Value>(_ row: [Value], _ rest: Value) -> [Value] {
-      row + Array(repeating: rest, count: length - row.count)
-    }
-    self.init(
-      tokens: sequences.flatMap { filled($0, $0[0]) }, sequences: sequences.count, length: length,
-      mask: sequences.flatMap { filled($0.map { _ in true }, false) })
   }
 }
