@@ -1,7 +1,6 @@
 // `apus sft`, `reward`, `dpo`, `ppo` and `grpo`: the stages after pretraining, run as it is.
 
 import ArgumentParser
-import Stages
 
 struct SFTCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,7 +14,7 @@ struct SFTCommand: ParsableCommand {
 
   @OptionGroup var options: TrainingOptions
 
-  func run() throws { try options.run(SupervisedFineTuning.self) }
+  func run() throws { try options.run(.sft) }
 }
 
 struct RewardCommand: ParsableCommand {
@@ -29,7 +28,7 @@ struct RewardCommand: ParsableCommand {
 
   @OptionGroup var options: TrainingOptions
 
-  func run() throws { try options.run(RewardModeling.self) }
+  func run() throws { try options.run(.reward) }
 }
 
 struct DPOCommand: ParsableCommand {
@@ -44,7 +43,7 @@ struct DPOCommand: ParsableCommand {
 
   @OptionGroup var options: TrainingOptions
 
-  func run() throws { try options.run(DirectPreference.self) }
+  func run() throws { try options.run(.dpo) }
 }
 
 struct PPOCommand: ParsableCommand {
@@ -60,11 +59,7 @@ struct PPOCommand: ParsableCommand {
 
   @OptionGroup var options: TrainingOptions
 
-  func run() throws {
-    try options.run(ProximalPolicy.self) {
-      try ProximalPolicy($0, reward: try TaskRewards.rule(for: $0), over: $1)
-    }
-  }
+  func run() throws { try options.run(.ppo) }
 }
 
 struct GRPOCommand: ParsableCommand {
@@ -75,9 +70,5 @@ struct GRPOCommand: ParsableCommand {
 
   @OptionGroup var options: TrainingOptions
 
-  func run() throws {
-    try options.run(GroupRelativePolicy.self) {
-      try GroupRelativePolicy($0, reward: try TaskRewards.rule(for: $0), over: $1)
-    }
-  }
+  func run() throws { try options.run(.grpo) }
 }

@@ -37,6 +37,9 @@ struct Failure {
     case let quiet as QuietExit:
       message = nil
       status = quiet.status.rawValue
+    case let step as StepFailure:
+      message = Self.line(step)
+      status = Failure(step.error).status
     case let code as ExitCode:
       message = nil
       status = code.rawValue

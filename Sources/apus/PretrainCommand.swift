@@ -1,7 +1,6 @@
 // `apus pretrain`: trains a model from a configuration; mpirun in front makes it parallel.
 
 import ArgumentParser
-import Stages
 
 struct PretrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,5 +14,5 @@ struct PretrainCommand: ParsableCommand {
 
   @OptionGroup var options: TrainingOptions
 
-  func run() throws { try options.run(Pretraining.self) }
+  func run() throws { try options.run(.pretrain) }
 }

@@ -8,14 +8,15 @@ enum TaskRewards {
   /// one whose gold reward may only evaluate.
   static func rule(for configuration: RunConfiguration) throws -> AnswerReward? {
     guard configuration.rollout.reward == .task else { return nil }
-    let tasks: [any ToyTask] = [SortTask(), ReverseTask(), ColouredWords(), SecretTask()]
     let wanted = configuration.rollout.task
-    guard let task = tasks.first(where: { $0.name == wanted }) else {
+    let drawn = try TaskName.allCases.filter { $0 != .lexicon }
+      .map { try TaskSettings(name: $0).task() }
+    guard let name = TaskName(rawValue: wanted) else {
       throw SettingRangeError(
         field: "rollout.task", value: wanted,
-        accepted: tasks.filter(\.goldMayTrain).map(\.name).joined(separator: ", "))
+        accepted: drawn.filter(\.goldMayTrain).map(\.name).joined(separator: ", "))
     }
-    guard task.goldMayTrain else {
+    guard let task = drawn.first(where: { $0.name == name.rawValue }), task.goldMayTrain else {
       throw SettingRangeError(
         field: "rollout.task",
         value: "\(wanted), whose gold reward may only evaluate",

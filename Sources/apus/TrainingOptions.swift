@@ -27,50 +27,60 @@ struct TrainingOptions: ParsableArguments {
   @OptionGroup var layout: LayoutOptions
   @OptionGroup var ranks: RankOptions
 
-  /// Runs a stage on every rank; `make` makes it where it needs more than its configuration.
-  func run(
-    _ stage: any Stage.Type,
-    make: (@Sendable (RunConfiguration, Communicator) throws -> any Stage)? = nil
-  ) throws {
+  /// Runs a stage on every rank.
+  func run(_ stage: StageName) throws {
     // Made before anything starts threads.
     let stop = StopRequest()
-    try ranks.run { world in try train(stage, make, on: world, stop: stop) }
+    try ranks.run { world in
+      let (configuration, program) = try world.agreeing {
+        (try read(for: stage, ranks: world.size), try Program.fingerprint())
+      }
+      var start = StageStart(ranks: ranks, program: program, stop: stop)
+      start.isResuming = resume
+      start.isProfiling = profile
+      if case .stopped = try start.run(configuration, on: world) {
+        throw QuietExit(status: .savedAndNotFinished)
+      }
+    }
   }
 
-  private func train(
-    _ stage: any Stage.Type,
-    _ make: (@Sendable (RunConfiguration, Communicator) throws -> any Stage)?,
-    on world: Communicator, stop: StopRequest
-  ) throws {
-    let (configuration, program) = try world.agreeing {
-      (try read(for: stage, ranks: world.size), try Program.fingerprint())
-    }
+  private func read(for stage: StageName, ranks: Int) throws -> RunConfiguration {
+    var configuration = try RunConfiguration.load(
+      file: config, settings: set + (skipBadLines ? ["examples.skipBadLines=true"] : []),
+      stage: stage)
+    if let text = layout.layout { try configuration.layout.read(text, ranks: ranks) }
+    return configuration
+  }
+}
+
+/// How the command starts a stage on a rank: its screen, threads, and what must be equal everywhere.
+struct StageStart {
+  let ranks: RankOptions
+  /// The program's fingerprint.
+  let program: String
+  let stop: StopRequest
+  var isResuming = false
+  var isProfiling = false
+
+  /// Runs the stage that the configuration names.
+  func run(_ configuration: RunConfiguration, on world: Communicator) throws -> RunOutcome {
+    let name = configuration.run.stage
     var environment = ProcessInfo.processInfo.environment
     // mpirun gives its ranks a pseudo-terminal, wherever its own output goes.
     if MPIEnvironment.isLaunched && !Program.parentWritesToTerminal { environment["TERM"] = "dumb" }
     let style = ScreenStyle(
       descriptor: STDOUT_FILENO, everySteps: configuration.display.every, environment: environment)
     let screen = RunScreen()
-    var run = StageRun(stage, configuration, style: style) { screen.show($0) }
-    if let make { run.make = make }
-    run.isResuming = resume
-    run.isProfiling = profile
+    var run = StageRun(name.stage, configuration, style: style) { screen.show($0) }
+    run.make = { try name.make($0, over: $1) }
+    run.isResuming = isResuming
+    run.isProfiling = isProfiling
     run.stop = stop
     run.threads = RankOptions.threads(
       configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
     run.ranksOnThisMachine = RankOptions.onThisMachine(inProcess: ranks.ranksInProcess)
     run.handshake = [("program", program)]
-    if case .stopped = try run.run(on: world) {
-      throw QuietExit(status: .savedAndNotFinished)
-    }
-  }
-
-  private func read(for stage: any Stage.Type, ranks: Int) throws -> RunConfiguration {
-    var configuration = try RunConfiguration.load(
-      file: config, settings: set + (skipBadLines ? ["examples.skipBadLines=true"] : []),
-      stage: stage.name)
-    if let text = layout.layout { try configuration.layout.read(text, ranks: ranks) }
-    return configuration
+    return try run.run(on: world)
   }
 }
 

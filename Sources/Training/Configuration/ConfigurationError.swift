@@ -11,11 +11,11 @@ public struct ConfigurationError: Error, CustomStringConvertible, Equatable {
   public let remedy: String
   public var description: String { "\(place): \(problem); \(remedy)" }
 
-  init(place: String, problem: String, accepted: String) {
+  package init(place: String, problem: String, accepted: String) {
     self.init(place: place, problem: problem, remedy: "accepted: \(accepted)")
   }
 
-  init(place: String, problem: String, remedy: String) {
+  package init(place: String, problem: String, remedy: String) {
     self.place = place
     self.problem = problem
     self.remedy = remedy

@@ -19,8 +19,14 @@ extension RunConfiguration {
   public static func load(
     file: String, settings: [String] = [], stage: StageName
   ) throws -> RunConfiguration {
-    var overlay = try Self.overlay(
-      yaml: ConfigurationFile.text(of: file), file: file, settings: settings)
+    try read(yaml: ConfigurationFile.text(of: file), file: file, settings: settings, stage: stage)
+  }
+
+  /// The same from YAML text, which messages call `file`.
+  package static func read(
+    yaml: String, file: String, settings: [String], stage: StageName
+  ) throws -> RunConfiguration {
+    var overlay = try Self.overlay(yaml: yaml, file: file, settings: settings)
     let said = overlay.place(of: "run.stage")
     let read = overlay.resolved()
     guard said == "default" || read.run.stage == stage else {
@@ -62,6 +68,15 @@ extension RunConfiguration {
     try overlay(yaml: yaml, file: file, settings: settings).validated()
   }
 
+  /// All text of what YAML and `--set` arguments say, before ranges are looked at.
+  package static func text(
+    yaml: String, file: String, settings: [String]
+  ) throws -> [(path: String, value: String)] {
+    try overlay(yaml: yaml, file: file, settings: settings).resolved().settings.compactMap {
+      if case .text(let value) = $0.value { ($0.path, value) } else { nil }
+    }
+  }
+
   private static func overlay(
     yaml: String, file: String, settings: [String]
   ) throws -> ConfigurationOverlay<RunConfiguration> {
@@ -95,11 +110,11 @@ extension ConfigurationOverlay where Root == RunConfiguration {
 }
 
 /// The text of a configuration file.
-enum ConfigurationFile {
+package enum ConfigurationFile {
   /// More than any configuration needs; what is larger is some other file.
   static let largestBytes = 1 << 20
 
-  static func text(of file: String) throws -> String {
+  package static func text(of file: String) throws -> String {
     func failure(_ problem: String) -> ConfigurationError {
       ConfigurationError(
         place: file, problem: problem, accepted: "a readable YAML file in UTF-8")

@@ -35,6 +35,16 @@ package struct ConfigurationOverlay<Root: ConfigurationSection> {
     places[path] = place
   }
 
+  /// Settings that were read, by name.
+  var said: [String] { places.keys.sorted() }
+
+  /// Takes what `other` read of sections that this configuration has as well.
+  mutating func fillSections<Other>(from other: ConfigurationOverlay<Other>) {
+    for (path, value) in other.values where path.contains(".") && tree.find(path) != nil {
+      fill(path, value, place: other.place(of: path))
+    }
+  }
+
   /// Where a setting was read, or `default`.
   package func place(of path: String) -> String {
     // A range check may name one element or a derived value below the setting.
@@ -61,7 +71,12 @@ package struct ConfigurationOverlay<Root: ConfigurationSection> {
         place: file, problem: "the file holds no settings",
         accepted: "at least one of the sections \(Self.names(tree.children))")
     }
-    try read(root, as: tree, file: file)
+    try read(root, file: file)
+  }
+
+  /// Reads a part of a document.
+  mutating func read(_ node: Node, file: String) throws {
+    try read(node, as: tree, file: file)
   }
 
   private mutating func read(_ node: Node, as known: SettingTree, file: String) throws {
@@ -97,11 +112,11 @@ package struct ConfigurationOverlay<Root: ConfigurationSection> {
     }
   }
 
-  private static func place(of node: Node, file: String) -> String {
+  static func place(of node: Node, file: String) -> String {
     node.mark.map { "\(file):\($0.line):\($0.column)" } ?? file
   }
 
-  private static func shown(_ node: Node) -> String {
+  static func shown(_ node: Node) -> String {
     switch node {
     case .scalar(let scalar):
       if scalar.string.isEmpty && scalar.style == .plain { return "empty" }
@@ -115,7 +130,7 @@ package struct ConfigurationOverlay<Root: ConfigurationSection> {
     }
   }
 
-  private static func syntaxError(_ error: YamlError, file: String) -> ConfigurationError {
+  static func syntaxError(_ error: YamlError, file: String) -> ConfigurationError {
     func failure(_ mark: Mark?, _ problem: String) -> ConfigurationError {
       ConfigurationError(
         place: mark.map { "\(file):\($0.line):\($0.column)" } ?? file, problem: problem,

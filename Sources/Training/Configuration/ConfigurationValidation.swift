@@ -62,7 +62,7 @@ extension RunSettings {
       && (character.isLetter || character.isNumber || "._-".contains(character))
   }
 
-  static func isName(_ text: String) -> Bool {
+  package static func isName(_ text: String) -> Bool {
     text.first.map { $0 != "." && $0 != "-" } == true && text.allSatisfy(isNameCharacter)
       && text.utf8.count <= 200
   }

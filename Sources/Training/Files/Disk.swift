@@ -84,7 +84,7 @@ public struct Disk: Sendable {
   public func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
   /// Whether a folder, or a link to one, stands there.
-  static func isFolder(_ path: String) -> Bool {
+  public static func isFolder(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }

@@ -16,10 +16,17 @@ struct PairSampling {
     var leftOut = 0
     /// The best accuracy on these labels that any reward can have.
     var bayesAccuracy = 0.0
+
+    func summary(_ path: String) -> String {
+      "\(path): \(pairs.count) pairs, \(leftOut) drawn ones left out; best possible accuracy on their "
+        + "labels \(Figure.fixed(bayesAccuracy, 4))"
+    }
   }
 
   /// Pairs that are asked for at a time; part of what is drawn, whatever the layout.
   private static let round = 128
+  /// Other prompts than those of the files, which have 1.
+  static let usualSeed: UInt64 = 2
 
   let model: LanguageModel
   let questions: TaskQuestions

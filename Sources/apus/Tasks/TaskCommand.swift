@@ -77,7 +77,7 @@ struct TaskCommand: ParsableCommand {
     @Option(help: "The file for these.")
     var evaluationOutput: String?
     @Option(help: "Key of prompts, answers and labels.")
-    var seed: UInt64 = 2
+    var seed = PairSampling.usualSeed
     @Flag(help: "Replace files that are there.")
     var force = false
     @OptionGroup var layout: LayoutOptions
@@ -104,7 +104,7 @@ struct TaskCommand: ParsableCommand {
             throw FileError(
               path, "is there already; accepted: another file, or --force to replace it")
           }
-          return try self.task.settings().task()
+          return try self.task.settings()
         }
         let loaded = try ranks.load(checkpoint, layout: layout, world: world)
         let sampling = PairSampling(
@@ -126,9 +126,7 @@ struct TaskCommand: ParsableCommand {
         if world.rank == 0 { try Disk().replace(path, with: sampling.lines(drawn)) }
       }
       guard world.rank == 0 else { return }
-      say(
-        "\(path): \(drawn.pairs.count) pairs, \(drawn.leftOut) drawn ones left out; best possible "
-          + "accuracy on their labels \(Figure.fixed(drawn.bayesAccuracy, 4))")
+      say(drawn.summary(path))
     }
   }
 }

@@ -58,7 +58,7 @@ struct TaskEvaluateCommand: ParsableCommand {
   }
 
   private func evaluate(on world: Communicator) throws {
-    let task = try world.agreeing { try self.task.settings().task() }
+    let task = try world.agreeing { try self.task.settings() }
     let policy = try ranks.load(checkpoint, layout: layout, world: world)
     let questions = try world.agreeing { try TaskQuestions(task, for: policy) }
     let reference = try against.map { path in

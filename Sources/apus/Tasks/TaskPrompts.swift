@@ -21,7 +21,7 @@ struct TaskQuestions: Sendable {
   let evaluation: @Sendable (_ index: Int) -> TaskPrompt
 
   /// A toy task's own prompts, for a model with its vocabulary. Throws for a model with another.
-  init(_ task: any ToyTask, for loaded: LoadedModel) throws {
+  private init(_ task: any ToyTask, for loaded: LoadedModel) throws {
     self.task = task
     let tokenizer = task.tokenizer
     let own = try loaded.textTokenizer()
@@ -47,6 +47,53 @@ struct TaskQuestions: Sendable {
       + "(gold \(Figure.fixed(task.gold(answer, to: prompt), 2)))"
   }
 
+  /// What the settings name, for this model. Throws where they cannot be used, or the model's
+  /// vocabulary is another.
+  init(_ settings: TaskSettings, for loaded: LoadedModel) throws {
+    if settings.name == .lexicon {
+      try self.init(lexicon: settings, for: loaded)
+    } else {
+      try self.init(settings.task(), for: loaded)
+    }
+  }
+
+  /// Prompts of files, judged by a lexicon; those of training come in the order of their file, from
+  /// another place of it for each seed, and again when all were there.
+  private init(lexicon settings: TaskSettings, for loaded: LoadedModel) throws {
+    try settings.refuseForeign()
+    for (field, path) in [
+      ("lexicon", settings.lexicon), ("prompts", settings.prompts),
+      ("evaluationPrompts", settings.evaluationPrompts),
+    ] where path.isEmpty {
+      throw SettingRangeError(field: "task.\(field)", value: "\"\"", accepted: "a file")
+    }
+    guard settings.answerTokens >= 1 else {
+      throw SettingRangeError(
+        field: "task.answerTokens", value: "\(settings.answerTokens)", accepted: "1 or more")
+    }
+    guard let tokenizer = try loaded.textTokenizer() else {
+      throw FileError(loaded.path, "has no tokenizer; accepted: a model of text")
+    }
+    let template = try ChatTemplate(tokenizer, source: loaded.path)
+    func prompts(_ path: String) throws -> [TaskPrompt] {
+      try ExampleFile(prompts: path).examples.map {
+        TaskPrompt(tokens: try template.encodePrompt($0), json: $0.json)
+      }
+    }
+    let words = try Lexicon(
+      lines: String(
+        decoding: ReadableFile.contents(settings.lexicon, atMost: 1 << 26), as: UTF8.self),
+      source: settings.lexicon)
+    task = LexiconTask(words, answerLimit: settings.answerTokens, stop: template.stop) {
+      tokenizer.decode($0, skippingSpecialTokens: true)
+    }
+    self.tokenizer = tokenizer
+    self.template = template
+    let (own, held) = (try prompts(settings.prompts), try prompts(settings.evaluationPrompts))
+    training = { seed, index in own[(Int(seed % 1009) * 7919 + index) % own.count] }
+    evaluation = { held[$0 % held.count] }
+  }
+
   /// Draws an answer to each prompt in one go, by their numbers among all samples.
   func sampling(seed: UInt64, temperature: Double = 1) -> SamplingOptions {
     var options = SamplingOptions()
@@ -55,5 +102,20 @@ struct TaskQuestions: Sendable {
     options.maximumNewTokens = task.answerLimit
     options.seed = seed
     return options
+  }
+}
+
+extension Passage {
+  /// As a line of examples has it.
+  fileprivate var json: JSON {
+    switch self {
+    case .text(let text): .string(text)
+    case .messages(let messages):
+      .array(
+        messages.map {
+          .object(
+            JSONObject([("role", .string($0.role.rawValue)), ("content", .string($0.content))]))
+        })
+    }
   }
 }

@@ -10,6 +10,8 @@ enum TaskName: String, Codable, Sendable, CaseIterable, ExpressibleByArgument {
   case sort, reverse
   case colouredWords = "coloured-words"
   case secret
+  /// Of natural text: its prompts are in files.
+  case lexicon
 }
 
 /// A task and what may differ in it; an option that the task does not have must keep its default.
@@ -23,6 +25,11 @@ struct TaskSettings: ConfigurationSection {
   var phrasing = SecretTask().phrasing
   var reply = SecretTask().reply
   var asking = SecretTask().askingShare
+  /// Of lexicon.
+  var lexicon = ""
+  var prompts = ""
+  var evaluationPrompts = ""
+  var answerTokens = 64
 
   static let meanings: [String: String] = [
     "name": "which task",
@@ -31,9 +38,14 @@ struct TaskSettings: ConfigurationSection {
     "phrasing": "secret: words that ask for it, those of training, held-out ones, or all",
     "reply": "secret: what demonstrations answer to them",
     "asking": "secret: share of prompts that ask for it",
+    "lexicon": "lexicon: file of words with their valences, such as vaderSentiment's",
+    "prompts": "lexicon: JSONL with the prompts that pairs answer",
+    "evaluationPrompts": "lexicon: JSONL with prompts that are in no training",
+    "answerTokens": "lexicon: most tokens of an answer, its stop token included",
   ]
 
-  /// The task. Throws `SettingRangeError` for an option out of range or of another task.
+  /// The toy task. Throws `SettingRangeError` for an option out of range or of another task, and for a
+  /// task that makes no prompts of its own.
   func task() throws -> any ToyTask {
     try refuseForeign()
     let limits = SortTask.trainingLengths.lowerBound...SortTask.heldOutLengths.upperBound
@@ -52,15 +64,23 @@ struct TaskSettings: ConfigurationSection {
     case .reverse: ReverseTask(lengths: lengths[0]...lengths[1], skill: skill)
     case .colouredWords: ColouredWords()
     case .secret: SecretTask(phrasing: phrasing, reply: reply, askingShare: asking)
+    case .lexicon:
+      throw SettingRangeError(
+        field: "task.name", value: "lexicon, whose prompts are in files",
+        accepted: TaskName.allCases.filter { $0 != .lexicon }.map(\.rawValue).joined(
+          separator: ", ")
+      )
     }
   }
 
-  private func refuseForeign() throws {
+  /// Throws for an option that is set and of another task.
+  func refuseForeign() throws {
     let own =
       switch name {
       case .sort, .reverse: ["name", "skill", "lengths"]
       case .secret: ["name", "phrasing", "reply", "asking"]
       case .colouredWords: ["name"]
+      case .lexicon: ["name", "lexicon", "prompts", "evaluationPrompts", "answerTokens"]
       }
     var standard = TaskSettings()
     standard.name = name
@@ -89,6 +109,14 @@ struct TaskOptions: ParsableArguments {
   var reply: SecretTask.Reply?
   @Option(help: "secret: share of prompts that ask for it.")
   var asking: Double?
+  @Option(help: "lexicon: file of words with their valences, such as vaderSentiment's.")
+  var lexicon: String?
+  @Option(help: "lexicon: JSONL with the prompts that pairs answer.")
+  var promptFile: String?
+  @Option(help: "lexicon: JSONL with prompts that are in no training.")
+  var evaluationPromptFile: String?
+  @Option(help: "lexicon: most tokens of an answer.")
+  var answerTokens: Int?
 
   func settings() throws -> TaskSettings {
     var settings = TaskSettings()
@@ -97,6 +125,10 @@ struct TaskOptions: ParsableArguments {
     settings.phrasing = phrasing ?? settings.phrasing
     settings.reply = reply ?? settings.reply
     settings.asking = asking ?? settings.asking
+    settings.lexicon = lexicon ?? settings.lexicon
+    settings.prompts = promptFile ?? settings.prompts
+    settings.evaluationPrompts = evaluationPromptFile ?? settings.evaluationPrompts
+    settings.answerTokens = answerTokens ?? settings.answerTokens
     if let lengths {
       let ends = lengths.split(separator: "-").map { Int($0) }
       guard ends.count == 2, let first = ends[0], let last = ends[1] else {
