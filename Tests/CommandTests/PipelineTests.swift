@@ -144,6 +144,29 @@ import Testing
       try workshop.run(["pipeline", "\(name).yaml"]), says: ["step files", "not of this pipeline"])
   }
 
+  @Test func `a chain that was stopped goes on to the very same end`() throws {
+    let workshop = try Workshop.shared()
+    func prepared(_ word: String) throws -> String {
+      let name = workshop.fresh(word)
+      let text = chain(name).components(separatedBy: "  - {kind: pairs")[0]
+        .replacingOccurrences(of: "training.steps: 20", with: "training.steps: 1500")
+      try write(workshop, name, text)
+      return name
+    }
+    let (whole, cut) = (try prepared("whole"), try prepared("cut"))
+    try workshop.succeed(["pipeline", "\(whole).yaml"])
+    let child = try workshop.start(Ranks.one.words(["pipeline", "\(cut).yaml"]))
+    #expect(workshop.wait(for: 20, of: "\(cut)/sft", child))
+    child.send(SIGUSR1)
+    let stopped = child.wait()
+    #expect(stopped.status == 75 && stopped.output.contains("stopped in step sft"))
+    let rest = try workshop.succeed(["pipeline", "\(cut).yaml"]).output
+    #expect(rest.contains("files: done before") && rest.contains("[2/2] sft: goes on"))
+    let last = "sft/step-00001500"
+    #expect(
+      try workshop.tensors("runs/\(cut)/\(last)") == workshop.tensors("runs/\(whole)/\(last)"))
+  }
+
   @Test func `a model of text is pretrained and tuned by paths of earlier steps`() throws {
     let workshop = try Workshop.shared()
     let name = workshop.fresh("line")
@@ -266,16 +289,15 @@ import Testing
       .appending(path: "../../configs").standardized.path
     let workshop = try Workshop.shared()
     var count = 0
-    for folder in ["tasks", "natural"] {
-      let path = "\(configs)/\(folder)"
-      for file in try FileManager.default.contentsOfDirectory(atPath: path).sorted()
-      where file.hasSuffix(".yaml") {
-        let text = try String(contentsOfFile: "\(path)/\(file)", encoding: .utf8)
-        #expect(text.hasPrefix("# ") && text.contains("apus pipeline configs/\(folder)/\(file)"))
-        let listed = try workshop.succeed(["pipeline", "\(path)/\(file)", "--list"]).output
-        #expect(listed.contains("sft (sft)") && listed.contains("training.steps"), "\(listed)")
-        count += 1
-      }
+    for folder in try FileManager.default.contentsOfDirectory(atPath: configs).sorted() {
+      let path = "\(configs)/\(folder)/pipeline.yaml"
+      guard FileManager.default.fileExists(atPath: path) else { continue }
+      let text = try String(contentsOfFile: path, encoding: .utf8)
+      #expect(text.hasPrefix("# "))
+      #expect(text.contains("#   apus pipeline configs/\(folder)/pipeline.yaml"))
+      let listed = try workshop.succeed(["pipeline", path, "--list"]).output
+      #expect(listed.contains("sft (sft) in checkpoints/"), "\(listed)")
+      count += 1
     }
     #expect(count >= 3)
   }

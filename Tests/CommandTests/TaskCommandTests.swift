@@ -123,6 +123,17 @@ import Testing
       "best of without a judge", ["task", "evaluate", "sort", Workshop.run, "--best-of", "4"],
       says: ["belong together"], status: 64),
     Refusal(
+      "files of a task of natural text", ["task", "write", "lexicon", "--folder", "x"],
+      says: ["task.name is lexicon, whose prompts are in files", "sort"], status: 64),
+    Refusal(
+      "a lexicon that is not named",
+      ["task", "pairs", "lexicon", Workshop.run, "--pairs", "4", "--output", "p"],
+      says: ["task.lexicon is \"\"", "a file"], status: 64),
+    Refusal(
+      "a lexicon with an option of sort",
+      ["task", "evaluate", "lexicon", Workshop.run, "--skill", "0.5"],
+      says: ["task.skill is 0.5", "nothing for lexicon, which has lexicon, prompts"], status: 64),
+    Refusal(
       "a judge that judges nothing",
       ["generate", Workshop.run, "--best-of", "2", "--reward-model", Workshop.run],
       says: ["has no scalar head", "apus reward"]),
