@@ -17,7 +17,7 @@ import Transformer
   }()
 
   @Test func `every setting has one meaning and every meaning a setting`() {
-    #expect(Self.sections.count == 16)
+    #expect(Self.sections.count == 19)
     for section in Self.sections {
       let names = Mirror(reflecting: section).children.compactMap(\.label)
       #expect(Set(names) == Set(type(of: section).meanings.keys), "\(type(of: section))")

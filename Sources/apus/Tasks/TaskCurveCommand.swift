@@ -60,16 +60,16 @@ struct TaskCurveCommand: ParsableCommand {
   }
 
   private func draw(on world: Communicator) throws {
-    let task = try world.agreeing { try self.task.settings().task() }
+    let settings = try world.agreeing { try task.settings() }
     let first = try ranks.load(against, layout: layout, world: world)
-    let questions = try world.agreeing { try TaskQuestions(task, for: first) }
+    let questions = try world.agreeing { try TaskQuestions(settings, for: first) }
     let loaded = try ranks.load(rewardModel, layout: layout, world: world)
     let judge = try world.agreeing { try RewardModel(loaded, for: first) }
     let curves = try runs.map { folder in
       let paths = try world.agreeing { try checkpoints(folder) }
       return try paths.map { path in
         try point(
-          at: path, from: first, judge, questions, world: world)
+          at: path, from: first, judge, questions, settings, world: world)
       }
     }
     let table = BestOfNTable(
@@ -99,11 +99,11 @@ struct TaskCurveCommand: ParsableCommand {
 
   private func point(
     at path: String, from first: LoadedModel, _ judge: RewardModel, _ questions: TaskQuestions,
-    world: Communicator
+    _ settings: TaskSettings, world: Communicator
   ) throws -> Point {
     let policy = try ranks.load(
       path, precision: first.device.precision, layout: layout, world: world)
-    try world.agreeing { _ = try TaskQuestions(task.settings().task(), for: policy) }
+    try world.agreeing { _ = try TaskQuestions(settings, for: policy) }
     let answers = PolicyComparison(policy.model, against: first.model, mesh: policy.mesh).ask(
       (0..<prompts).map { questions.evaluation($0).tokens }, samples: 1,
       questions.sampling(seed: seed))
