@@ -16,12 +16,12 @@ small=(configs/toy.yaml --set run.folder="$folder" --set run.threads=1
   --set data.sequenceLength=64 --set evaluation.every=0 --set evaluation.windows=8
   --set samples.tokens=0 --set display.routerEvery=0)
 
-# start RANKS ARGUMENTS …: begins a run under mpirun; its process is $job.
+# start RANKS ARGUMENTS …: begins a run under mpirun, of pretraining or of $stage; its process is $job.
 start() {
   local ranks=$1
   shift
   set_mpirun_options "$ranks"
-  mpirun "${mpirun_options[@]}" -n "$ranks" "$apus" pretrain "$@" < /dev/null >&2 &
+  mpirun "${mpirun_options[@]}" -n "$ranks" "$apus" "${stage:-pretrain}" "$@" < /dev/null >&2 &
   job=$!
 }
 

@@ -49,7 +49,8 @@ struct TaskCurveCommand: ParsableCommand {
   }
 
   func validate() throws {
-    for (name, value) in [("prompts", prompts), ("best-of-prompts", bestOfPrompts)] where value < 1 {
+    for (name, value) in [("prompts", prompts), ("best-of-prompts", bestOfPrompts)] where value < 1
+    {
       throw ValidationError("--\(name) is \(value); accepted: 1 or more")
     }
     _ = try BestOfNTable.counts(bestOf)
@@ -122,7 +123,8 @@ struct TaskCurveCommand: ParsableCommand {
   private func text(_ curves: [[Point]], _ best: [Point]) -> String {
     let table = TextTable(
       [
-        TextColumn("policy", width: (curves.joined() + best).map(\.label.count).max() ?? 8, side: .left),
+        TextColumn(
+          "policy", width: (curves.joined() + best).map(\.label.count).max() ?? 8, side: .left),
         TextColumn("√KL", width: 7), TextColumn("gold", width: 7), TextColumn("proxy", width: 7),
         TextColumn("win rate", width: 8),
       ], width: .max)

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# What stages, tasks and pipelines must refuse by name: figure = tests of refusals that passed.
+set -euo pipefail
+. "$(dirname "$0")/../environment.sh"
+cd "$apus_root"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+.build/release/ApusPackageTests.xctest --testing-library swift-testing \
+  --filter 'StageResumeTests|PolicyStageTests|ConversationRefusal|ExampleFile|PromptFileTests|StageCommandTests|TaskCommandTests|PipelineTests|ChatTemplateTests' \
+  > "$log" 2>&1 || status=$?
+cat "$log" >&2
+grep -a -o -E '[0-9]+ tests? in [0-9]+ suites? (passed|failed)' "$log" | tail -n 1
+[ "$status" -eq 0 ]
