@@ -9,6 +9,8 @@ set -uo pipefail
 table='
 ranks          | all rank tests pass under mpirun on 1, 2, 3, 4 and 8 ranks
 goldens        | all pass
+identities     | ratio 1, ln 2, KL ≥ 0, GAE, padding, cache; every case of rl.json ≤ 1e-10, float64
+stage-errors   | what stages, tasks and pipelines cannot use: named errors
 differences    | worst relative error ≤ 1e-7, float64
 tensorboard    | TensorBoard itself reads what metrics.jsonl says, after two kills and a stop
 bad-input      | each refused with one message, non-zero on all ranks, nothing lost
@@ -18,6 +20,8 @@ wiring         | 8 ranks: handshake and wiring test ≤ 500 ms
 watchdog       | ranks stopped, skipping a collective, never coming: named and ended ≤ 5 s after time, 15 of 15
 resume         | 5 random stops on 1 and 2 ranks: equal bit for bit
 data-parallel  | 1, 2, 4 ranks: weights equal; 20 losses within 1e-5, 1e-11 (float64); 200 within 2 x spread
+stage-layouts  | each stage on six layouts of 2, 4, 8 ranks: gradients ≤ 1e-11, 20 steps ≤ 1e-9, same samples
+stage-resume   | each stage stopped at 3 points on 1 and 4 ranks: equal bit for bit
 sort           | PPO, worst of 3 seeds: gold 0.70..0.74 to ≥ 0.90, exact + ≥ 0.35, 30 iterations in ≤ 8 s
 kills          | 20 random kills, ≥ 5 in a save: equal bit for bit, no process left
 planted-faults | six classic faults of parallel training, planted one at a time: each is found
@@ -32,8 +36,10 @@ scaling        | set b, 8 sequences a rank: 2 ranks x 1 thread ≥ 1.80 x 1 rank
 hosts          | verified on 2 and 3 hosts over TCP; a host cut off ends both sides in ≤ 15 s
 wire           | counters of 2 hosts within 5 % of the bytes told; 1 Gbit/s: ≤ 1.15 x compute or wire
 speed          | sets a, b, c: ≥ 2 x PyTorch as installed, ≥ 1.1 x with AVX-512; 2 ranks ≥ 1.3 x DDP
+ppo-speed      | an iteration of the sort task ≥ 5 x as fast as in PyTorch
 sampling       | set b, 16 + 64 tokens: ≥ 2.5 x transformers at batch 64, ≥ 5 x at batch 1
 coloured-words | 3 seeds: accuracy 0.62 to ceiling + 2 se; wins: DPO ≥ 0.65, PPO ≥ 0.70; free: gold falls > 1, proxy not
+chain          | pretrain to PPO on natural text ≤ 30 minutes, the toy chain ≤ 5
 memory         | ≤ 324, 1011, 2243 MB on a, b, c; flat over 10,000 steps of a
 slurm          | a real Slurm cuts a run at its limit, ≥ once, and its end is equal bit for bit
 quickstart     | worst of 3 seeds ≤ 1.55 bits a character in ≤ 300 s of training

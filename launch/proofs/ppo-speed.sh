@@ -8,22 +8,21 @@ set -euo pipefail
   fail "set APUS_PEERS to an environment of ../shared/peers/setup.sh"
 rounds=${APUS_ROUNDS:-3}
 stage_settings ppo
-ours() {
-  "$apus" ppo "${settings[@]}" --set run.name="speed-$1" --set run.threads=2 --set training.steps=10 \
-    --set rollout.epochs=4 >&2
-  sed -n 's/^{"kind":"step",.*"seconds":\([0-9.e-]*\).*/\1/p' "$folder/speed-$1/metrics.jsonl" |
-    tail -n +3 | sort -g | sed -n 4p
-}
-peer() {
-  LD_PRELOAD=$APUS_PEERS/mkl_avx512.so "$APUS_PEERS/bin/python" Benchmarks/ppo_peer.py --threads 2 "$@" |
-    tee /dev/stderr | sed -n 's/.*"seconds_per_iteration": *\([0-9.]*\).*/\1/p' | tail -n 1
-}
-# run.threads stands in the settings already.
 settings=("${settings[@]/run.threads=1/run.threads=2}")
-settings_without=()
-for word in "${settings[@]}"; do settings_without+=("$word"); done
+settings+=(--set training.steps=10)
+ours() {
+  "$apus" ppo "${settings[@]}" --set run.name="speed-$1" --set rollout.epochs=4 >&2
+  sed -n 's/^{"kind":"step",.*"seconds":\([0-9.e-]*\).*/\1/p' "$folder/speed-$1/metrics.jsonl" |
+    tail -n 7 | sort -g | sed -n 4p
+}
+# seconds MODE
+peer() {
+  LD_PRELOAD=$APUS_PEERS/mkl_avx512.so "$APUS_PEERS/bin/python" Benchmarks/ppo_peer.py --threads 2 \
+    --modes "$1" --iterations 6 --warmup 3 | tee /dev/stderr |
+    sed -n 's/.*"seconds_per_iteration": *\([0-9.]*\).*/\1/p' | tail -n 1
+}
 for round in $(seq "$rounds"); do
-  echo "$(ours "$round") $(peer --iterations 6 --warmup 2) $(peer --iterations 6 --warmup 3 --compile)"
+  echo "$(ours "$round") $(peer eager) $(peer compiled)"
 done > "$folder/figures"
 cat "$folder/figures" >&2
 median() { awk -v f="$1" '{ print $f }' "$folder/figures" | sort -g | sed -n "$(((rounds + 1) / 2))p"; }
