@@ -68,6 +68,7 @@ struct PipelineStep: ConfigurationSection {
   var from = ""
   var pairs = 3000
   var evaluationPairs = 300
+  var leastGap = 0.0
   /// 0 is 1 for files, 2 for pairs.
   var seed = 0
 
@@ -82,6 +83,7 @@ struct PipelineStep: ConfigurationSection {
     "from": "of pairs: the step whose model answers",
     "pairs": "of pairs: pairs of answers to training prompts",
     "evaluationPairs": "of pairs: pairs of answers to prompts that are in no training",
+    "leastGap": "of pairs: least difference in gold of the two answers",
     "seed": "of task and pairs: key of the random numbers; 0 is 1 and 2",
   ]
 
@@ -89,7 +91,7 @@ struct PipelineStep: ConfigurationSection {
   fileprivate var own: [String] {
     switch kind {
     case .task: ["name", "kind", "task", "examples", "prompts", "evaluation", "seed"]
-    case .pairs: ["name", "kind", "task", "from", "pairs", "evaluationPairs", "seed"]
+    case .pairs: ["name", "kind", "task", "from", "pairs", "evaluationPairs", "leastGap", "seed"]
     default: ["name", "kind", "config"]
     }
   }
@@ -155,6 +157,9 @@ struct Pipeline: Sendable {
         ("evaluationPairs", step.evaluationPairs, 1), ("seed", step.seed, 0),
       ] where value < least {
         throw refuse("\(field) is \(value)", "\(least) or more")
+      }
+      guard step.leastGap >= 0 else {
+        throw refuse("leastGap is \(step.leastGap)", "0 or more")
       }
       known.append(name)
       return Step(

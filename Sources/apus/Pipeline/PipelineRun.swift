@@ -183,7 +183,8 @@ struct PipelineRun {
     let sampling = PairSampling(
       model: loaded.model,
       questions: try world.agreeing { try TaskQuestions(settings.task, for: loaded) },
-      seed: settings.seed == 0 ? PairSampling.usualSeed : UInt64(settings.seed))
+      seed: settings.seed == 0 ? PairSampling.usualSeed : UInt64(settings.seed),
+      leastGap: settings.leastGap)
     var notes: [String: Double] = [:]
     for (name, count, evaluation) in [
       ("pairs", settings.pairs, false), ("evaluation", settings.evaluationPairs, true),

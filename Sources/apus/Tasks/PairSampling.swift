@@ -31,6 +31,8 @@ struct PairSampling {
   let model: LanguageModel
   let questions: TaskQuestions
   let seed: UInt64
+  /// Pairs whose gold lies closer are left out: a judge with nothing to choose by is not asked.
+  var leastGap = 0.0
 
   /// So many usable pairs of answers to training prompts, or to those for evaluation. Every rank calls
   /// it alike and gets all. Throws where the model hardly gives any.
@@ -41,11 +43,11 @@ struct PairSampling {
     // Other numbers than those of the training pairs, for the model's draws and the judge's.
     let first = evaluation ? 1 << 32 : 0
     while kept.count < wanted {
-      guard attempts < 8 * wanted + 4 * Self.round else {
+      guard attempts < 16 * wanted + 4 * Self.round else {
         throw ArgumentError(
           "only \(kept.count) of \(attempts) pairs of answers can be used (others are equal, empty, "
-            + "without an end, or hold control tokens); accepted: a model that answers variously "
-            + "and ends its answers, or fewer --pairs")
+            + "without an end, closer in gold than the least gap, or hold control tokens); accepted: a "
+            + "model that answers variously and ends its answers, fewer pairs, or a smaller gap")
       }
       let numbers = attempts..<(attempts + Self.round)
       attempts += Self.round
@@ -77,6 +79,8 @@ struct PairSampling {
 
   /// A line of preferences holds two different texts, and the stop token comes behind both.
   private func isUsable(_ pair: AnswerPair) -> Bool {
+    func gold(_ answer: [Int32]) -> Double { questions.task.gold(answer, to: pair.prompt) }
+    guard abs(gold(pair.first) - gold(pair.second)) >= leastGap else { return false }
     let texts = [pair.first, pair.second].map(text)
     guard let first = texts[0], let second = texts[1] else { return false }
     return !first.utf8.elementsEqual(second.utf8)

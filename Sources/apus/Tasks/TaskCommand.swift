@@ -76,6 +76,8 @@ struct TaskCommand: ParsableCommand {
     var evaluationPairs: Int?
     @Option(help: "The file for these.")
     var evaluationOutput: String?
+    @Option(help: "Least difference in gold of the two answers.")
+    var leastGap = 0.0
     @Option(help: "Key of prompts, answers and labels.")
     var seed = PairSampling.usualSeed
     @Flag(help: "Replace files that are there.")
@@ -87,6 +89,9 @@ struct TaskCommand: ParsableCommand {
       for (name, value) in [("pairs", pairs), ("evaluation-pairs", evaluationPairs ?? 1)]
       where value < 1 {
         throw ValidationError("--\(name) is \(value); accepted: 1 or more")
+      }
+      guard leastGap >= 0 else {
+        throw ValidationError("--least-gap is \(leastGap); accepted: 0 or more")
       }
       guard (evaluationPairs == nil) == (evaluationOutput == nil) else {
         throw ValidationError("--evaluation-pairs and --evaluation-output belong together")
@@ -110,7 +115,7 @@ struct TaskCommand: ParsableCommand {
         let sampling = PairSampling(
           model: loaded.model,
           questions: try world.agreeing { try TaskQuestions(task, for: loaded) },
-          seed: seed)
+          seed: seed, leastGap: leastGap)
         try write(pairs, evaluation: false, to: output, sampling, on: world)
         guard let evaluationPairs, let evaluationOutput else { return }
         try write(evaluationPairs, evaluation: true, to: evaluationOutput, sampling, on: world)
