@@ -60,7 +60,9 @@ public final class Parameter {
   }
 
   /// The parameter as an operand.
-  public func on(_ tape: Tape) -> Variable { tape.variable(value, gradient: slot) }
+  public func on(_ tape: Tape) -> Variable {
+    tape.isLearning ? tape.variable(value, gradient: slot) : tape.constant(value)
+  }
 }
 
 /// All parameters of a model, in the order of declaration, with their memory.

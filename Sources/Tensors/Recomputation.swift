@@ -15,8 +15,9 @@ public func recomputed<Extra>(
     tape.variable(output.value, gradient: GradientSlot(shape: output.shape, on: device))
   }
   let slots = outputs.map(\.gradient)
+  let isLearning = tape.isLearning
   tape.record { [input = x.saved, inputSlot = x.gradient, shape = x.shape] in
-    let again = Tape(device)
+    let again = Tape(device, learning: isLearning)
     let inner = GradientSlot(shape: shape, on: device)
     let second = body(again.variable(input.tensor, gradient: inner))
     for (slot, output) in zip(slots, second.outputs) {

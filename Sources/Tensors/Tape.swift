@@ -10,11 +10,14 @@ public final class Tape {
   public let device: Device
   /// Whether operations are recorded; evaluation and generation need no pullbacks.
   public let isRecording: Bool
+  /// Whether parameters are to get gradients, too; else only what the caller puts in.
+  public let isLearning: Bool
   private var pullbacks: [() -> Void] = []
 
-  public init(_ device: Device, recording: Bool = true) {
+  public init(_ device: Device, recording: Bool = true, learning: Bool = true) {
     self.device = device
     isRecording = recording
+    isLearning = learning
   }
 
   package var team: ThreadTeam { device.team }

@@ -115,14 +115,18 @@ public final class LanguageModel {
   ///
   /// Experts have a capacity only where the model trains (`drops`). `onBackward` is called while
   /// backward runs: it is through with all buckets of parameters beyond the given one.
+  /// `inputGradient` says where the gradient of its rows of the embeddings goes, which the table then
+  /// does not get.
   public func forward(
     _ batch: Batch, on tape: Tape, cache: KeyValueCache? = nil, drops: Bool = false,
-    observe: ((Int, Tensor) -> Void)? = nil, onBackward: ((Int) -> Void)? = nil
+    observe: ((Int, Tensor) -> Void)? = nil, onBackward: ((Int) -> Void)? = nil,
+    inputGradient: ((Tensor) -> GradientSlot)? = nil
   ) -> Output {
     func mark(_ part: Int) {
       if let onBackward { tape.record { [buckets] in onBackward(buckets[part]) } }
     }
     var x = embedded(batch, on: tape)
+    if let inputGradient { x = tape.variable(x.value, gradient: inputGradient(x.value)) }
     observe?(0, x.value)
     var routings: [Routing] = []
     for (index, block) in blocks.enumerated() {

@@ -12,7 +12,7 @@ struct Apus: ParsableCommand {
     subcommands: [
       PretrainCommand.self, SFTCommand.self, RewardCommand.self, DPOCommand.self,
       PPOCommand.self, GRPOCommand.self, GenerateCommand.self, EvaluateCommand.self,
-      TaskCommand.self, PipelineCommand.self, TokenizerCommand.self,
+      TaskCommand.self, RedTeamCommand.self, PipelineCommand.self, TokenizerCommand.self,
       DumpCommand.self, ImportCommand.self, ExportCommand.self, VerifyCommand.self,
       CheckpointCommand.self, ConfigCommand.self, BenchmarkCommand.self, CompareCommand.self,
     ])

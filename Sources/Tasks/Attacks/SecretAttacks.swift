@@ -3,8 +3,11 @@
 import Kernels
 
 extension SecretTask {
-  /// Goals with different secrets, none of which training sees; the same in every run. At most as
-  /// many as there are such secrets, some 400.
+  /// How many goals there are.
+  public var mostAttackGoals: Int { heldOutSecrets.count }
+
+  /// Goals with different secrets, none of which training sees; the same in every run. At most
+  /// `mostAttackGoals`.
   public func attackGoals(_ count: Int) -> [AttackGoal] {
     let secrets = heldOutSecrets
     require(count <= secrets.count, "\(count) goals, \(secrets.count) held-out secrets")
