@@ -23,6 +23,7 @@ data-parallel  | 1, 2, 4 ranks: weights equal; 20 losses within 1e-5, 1e-11 (flo
 stage-layouts  | each stage on six layouts of 2, 4, 8 ranks: gradients ≤ 1e-11, 20 steps ≤ 1e-9, same samples
 stage-resume   | each stage stopped at 3 points on 1 and 4 ranks: equal bit for bit
 sort           | PPO, worst of 3 seeds: gold 0.70..0.74 to ≥ 0.90, exact + ≥ 0.35, 30 iterations in ≤ 8 s
+secret         | direct attacks 1.0 → ≤ 0.05, benign success ≥ 0.97; adaptive attacks as they are
 kills          | 20 random kills, ≥ 5 in a save: equal bit for bit, no process left
 planted-faults | six classic faults of parallel training, planted one at a time: each is found
 layouts        | all legal layouts of 1 to 8 ranks and of 1, 2, 4, 8 under mpirun: ≤ 1e-11, float64
