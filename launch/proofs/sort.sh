@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# PPO on the rule of the sort task, three seeds: demonstrations that are a quarter wrong, fine-tuning on
+# PPO on the rule of the sort task, three seeds: demonstrations with three digits of ten at random, fine-tuning on
 # them, 30 iterations. Figure = the worst of the seeds, on 2,000 prompts that no training saw.
 set -euo pipefail
 . "$(dirname "$0")/../environment.sh"
@@ -11,7 +11,7 @@ worth() {
     sed 's/.*"drawn":{"gold":{"mean":\([0-9.]*\).*"exact":{"mean":\([0-9.]*\).*"greedy".*/\1 \2/'
 }
 for seed in 1 2 3; do
-  "$apus" task write sort --skill 0.75 --seed "$seed" --folder "$folder/data$seed" --examples 20000 \
+  "$apus" task write sort --skill 0.7 --seed "$seed" --folder "$folder/data$seed" --examples 20000 \
     --prompts 20000 >&2
   settings=(--set run.folder="$folder/seed$seed" --set run.seed="$seed" --set run.threads=2)
   "$apus" sft configs/sort/sft.yaml "${settings[@]}" --set data.tokenizer="$folder/data$seed/tokenizer.json" \

@@ -4,7 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/runs.sh"
 
 data=$folder/data
-"$apus" task write sort --skill 0.75 --folder "$data" --examples 2000 --prompts 2000 >&2
+"$apus" task write sort --skill 0.7 --folder "$data" --examples 2000 --prompts 2000 >&2
 stage_common=(--set run.folder="$folder" --set run.threads=1 --set evaluation.every=0
   --set samples.tokens=0 --set display.routerEvery=0 --set checkpoint.every=0)
 "$apus" sft configs/sort/sft.yaml "${stage_common[@]}" --set data.tokenizer="$data/tokenizer.json" \
