@@ -12,8 +12,8 @@ public final class DirectPreference: Stage {
   private let configuration: RunConfiguration
   private let data: PreferenceData
   private let loss: PreferenceLoss
-  /// What the reference's weights are known by: its checkpoint's fingerprint, or how they are drawn; nil
-  /// where there is no reference.
+  /// What the reference is known by: its checkpoint's fingerprint, or how it is drawn, and the model
+  /// that the weights are put into; nil where there is no reference.
   private let start: String?
   /// Of the training pairs and of those to evaluate; nil where there is no reference.
   private var reference: Paired<Double>?
@@ -28,8 +28,9 @@ public final class DirectPreference: Stage {
     loss = configuration.preference.loss
     start = try world.agreeing {
       guard configuration.preference.reference == .start else { return nil }
-      return try StartCheckpoint(configuration)?.fingerprint
-        ?? "drawn by \(configuration.run.seed):\n\(configuration.model.canonicalText)"
+      let weights =
+        try StartCheckpoint(configuration)?.fingerprint ?? "drawn by \(configuration.run.seed)"
+      return "\(weights):\n\(configuration.model.canonicalText)"
     }
   }
 

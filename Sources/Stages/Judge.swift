@@ -54,9 +54,18 @@ struct Judge {
   func scaled(to rows: AnswerRows, microBatch: Int) throws -> Judge {
     let scores = try scores(rows, microBatch: microBatch)
     let moments = Moments(of: scores, mask: scores.map { _ in true }, over: .alone())
+    let deviation = moments.unbiasedVariance.squareRoot()
+    try trainer.mesh.world.agreeing {
+      guard deviation <= 1e-6 * max(abs(moments.mean), 1e-3) else { return }
+      throw SettingRangeError(
+        field: "rollout.scoreScale",
+        value: "start, and the reward model scores all \(scores.count) first answers "
+          + "\(Figure.fixed(moments.mean, 4))",
+        accepted: "a reward model that tells answers apart, or rollout.scoreScale none")
+    }
     var result = self
     result.shift = moments.mean
-    result.scale = max(moments.unbiasedVariance.squareRoot(), 1e-8)
+    result.scale = deviation
     return result
   }
 }

@@ -8,6 +8,8 @@ import Transformer
 /// Checkpoints that a policy's stage reads beside the one it starts from, checked against it.
 struct PolicyModels {
   let configuration: RunConfiguration
+  /// What the policy begins with.
+  let start: StartCheckpoint
   let reference: StartCheckpoint
   /// nil where a task's rule gives the rewards.
   let reward: StartCheckpoint?
@@ -21,6 +23,13 @@ struct PolicyModels {
     let start = configuration.data.start
     func open(_ path: String, _ field: String) throws -> StartCheckpoint {
       let checkpoint = try StartCheckpoint(path: path.isEmpty ? start : path)
+      let size = checkpoint.configuration.model.vocabulary
+      guard size >= tokenizer.vocabularySize else {
+        throw FileError(
+          checkpoint.folder.path,
+          "\(field) has a vocabulary of \(size); accepted: \(tokenizer.vocabularySize) or more, the "
+            + "policy's tokens")
+      }
       guard let own = try checkpoint.tokenizer() else { return checkpoint }
       guard own.fingerprint == tokenizer.fingerprint else {
         throw FileError(
@@ -30,6 +39,7 @@ struct PolicyModels {
       }
       return checkpoint
     }
+    self.start = try StartCheckpoint(path: start)
     reference = try open(configuration.rollout.reference, "rollout.reference")
     reward =
       configuration.rollout.reward == .model
@@ -39,19 +49,25 @@ struct PolicyModels {
         reward.folder.path,
         "rollout.rewardModel has no scalar head; accepted: a checkpoint of apus reward")
     }
+    let wide = reference.configuration.model.vocabulary
+    let own = try configuration.vocabulary(for: tokenizer)
+    guard wide == own else {
+      throw FileError(
+        reference.folder.path,
+        "rollout.reference has a vocabulary of \(wide); accepted: the policy's, \(own)")
+    }
     critic =
       configuration.run.stage == .ppo ? try open(configuration.ppo.critic, "ppo.critic") : nil
   }
 
   /// Of all weights.
   var fingerprint: String {
-    [reference, reward, critic].map { $0?.fingerprint ?? "none" }.joined(separator: " ")
+    [start, reference, reward, critic].map { $0?.fingerprint ?? "none" }.joined(separator: " ")
   }
 
   /// A model that does not learn, on the policy's ranks.
   func frozen(_ checkpoint: StartCheckpoint, beside trainer: Trainer) throws -> LanguageModel {
-    let model = try model(checkpoint, checkpoint.configuration.model, beside: trainer)
-    return model
+    try model(checkpoint, checkpoint.configuration.model, beside: trainer)
   }
 
   /// The critic with an optimiser of its own; a head that its checkpoint lacks begins at 0.

@@ -138,7 +138,8 @@ final class PolicyStage {
     let (rows, hasEnd) = source.answers(
       to: file.elements, by: trainer.model, "evaluation", firstSample: 0)
     let scores = configuration.rollout.missingEndRule.scores(
-      try source.judge.scores(rows, microBatch: microBatch), hasEnd: hasEnd)
+      try source.judge.scores(rows, microBatch: microBatch == 0 ? 16 : microBatch),
+      hasEnd: hasEnd)
     let moments = Moments(of: scores, mask: scores.map { _ in true }, over: .alone())
     let error = (moments.unbiasedVariance / Double(scores.count)).squareRoot()
     let ended = Double(hasEnd.count { $0 }) / Double(hasEnd.count)

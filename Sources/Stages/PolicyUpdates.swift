@@ -68,11 +68,12 @@ struct PolicyUpdates {
       for part in order(step: step, epoch: epoch).parts(settings.minibatches) {
         let rows = Array(part)
         let minibatch = Minibatch(answers: rows.count, tokens: rollout.rows.tokens(of: rows))
-        var batches = rollout.rows.batches(of: rows, microBatch: microBatch, over: trainer.data)
-        if settings.routing == .replay { batches = batches.map(shift.replaying) }
+        let batches = rollout.rows.batches(of: rows, microBatch: microBatch, over: trainer.data)
+        // The critic has routers of its own.
+        let replayed = settings.routing == .replay ? batches.map(shift.replaying) : batches
         var own = UpdateStatistics()
         results.append(
-          try update(batches, step: step, learningRate: learningRate) { output, batch in
+          try update(replayed, step: step, learningRate: learningRate) { output, batch in
             shift.add(output, batch)
             let pass = PolicyPass(trainer.model, batch, output: output)
             let (loss, added) = policyLoss(pass, batch, minibatch)
@@ -122,7 +123,8 @@ struct PolicyUpdates {
   }
 }
 
-/// How often routers choose other experts than when the answers were scored.
+/// How often the experts of updates are others than when the answers were scored; 0 where they are
+/// replayed.
 struct ExpertShift {
   private let experts: [[Int32]]
   private let length: Int

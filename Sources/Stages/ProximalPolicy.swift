@@ -19,6 +19,7 @@ public final class ProximalPolicy: Stage {
   private let advantage: GeneralizedAdvantage
   private let policyLoss: ClippedPolicyLoss
   private let valueLoss: ClippedValueLoss
+  private let schedule: LearningRateSchedule
   private var controller: KLController
   private var shown: [(name: String, value: Double)] = []
 
@@ -32,6 +33,7 @@ public final class ProximalPolicy: Stage {
     advantage = GeneralizedAdvantage(discount: settings.discount, lambda: settings.lambda)
     policyLoss = ClippedPolicyLoss(clip: settings.clip)
     valueLoss = ClippedValueLoss(clip: settings.valueClip)
+    schedule = LearningRateSchedule(configuration.schedule, steps: configuration.training.steps)
     controller = settings.controller
   }
 
@@ -72,13 +74,14 @@ public final class ProximalPolicy: Stage {
     // The rollout is whole on every rank: so are its moments.
     let advantages = Moments(of: raw, mask: mask.holdsToken, over: .alone()).whitened(raw)
     clock.end("data")
-    let rate = settings.criticLearningRate
-    let relative = rate == 0 ? 1 : rate / configuration.optimizer.learningRate
+    let criticRate =
+      settings.criticLearningRate == 0
+      ? learningRate : settings.criticLearningRate * schedule.factor(step: step)
     let beta = controller.coefficient
     var result = try policy.updates(of: trainer).run(
       rollout, step: step, learningRate: learningRate,
       critic: (
-        learningRate * relative,
+        criticRate,
         { [valueLoss] values, places, minibatch in
           func own(_ table: [Double]) -> [Double] { places.map { $0 < 0 ? 0 : table[$0] } }
           let (share, statistics) = valueLoss.evaluate(

@@ -22,6 +22,12 @@ enum TaskRewards {
         value: "\(wanted), whose gold reward may only evaluate",
         accepted: "rollout.reward model, with a reward model of preferences")
     }
+    guard try configuration.readTokenizer().fingerprint == task.tokenizer.fingerprint else {
+      throw SettingRangeError(
+        field: "rollout.task",
+        value: "\(wanted), whose vocabulary is not that of \(configuration.data.start)",
+        accepted: "a model that was trained with the tokenizer.json of 'apus task write \(wanted)'")
+    }
     return { prompt, answer in task.gold(answer, to: prompt) }
   }
 }

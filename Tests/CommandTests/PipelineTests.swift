@@ -190,7 +190,7 @@ import Testing
         prompts: \(name)-prompts.jsonl
         evaluationPrompts: \(name)-prompts.jsonl
         answerTokens: 24
-      evaluation: {prompts: 8}
+      evaluation: {prompts: 1}
       settings:
         run: {threads: 1}
         samples: {tokens: 0}

@@ -206,6 +206,26 @@ import Transformer
     }
   }
 
+  @Test func `replayed experts are the policy's, and the critic keeps its own`() throws {
+    let fixture = try fixture()
+    // A critic of another shape would trap on foreign choices.
+    _ = try fixture.run(
+      fixture.configuration(.reward) {
+        $0.run.name = "other"
+        $0.training.steps = 1
+        $0.model.layers = 3
+        $0.model.router.experts = 4
+      })
+    let shown = try figures(
+      fixture.configuration(.ppo) {
+        $0.rollout.routing = .replay
+        $0.ppo.critic = "\($0.run.folder)/other"
+        // At the first minibatch of the only epoch the values are the old ones.
+        ($0.rollout.epochs, $0.rollout.minibatches) = (1, 1)
+      }, steps: 1)
+    #expect(shown[0]["val/clipfrac_avg"] == 0 && shown[0]["moe/router_shift"] == 0)
+  }
+
   @Test func `rewards rise when a rule is learnt, and the critic explains them`() throws {
     let fixture = try fixture()
     for stage in [StageName.ppo, .grpo] {
@@ -264,6 +284,28 @@ import Transformer
     #expect(
       refusal(fixture, .ppo) { $0.data.sequenceLength = 12 }
         .contains("the prompt has"))
+    #expect(
+      refusal(fixture, .ppo) { $0.data.sequenceLength = 7 }
+        .hasPrefix("rollout.answerTokens is 7; accepted: 1 to 6"))
+    #expect(
+      refusal(fixture, .ppo) { ($0.ppo.klTarget, $0.ppo.klHorizon) = (1, 1) }
+        .hasPrefix("ppo.klHorizon is 1.0; accepted: more than a fifth"))
+    #expect(
+      refusal(fixture, .ppo) { $0.rollout.reference = "\($0.run.folder)/../runs/ppo/" }
+        .contains("a checkpoint of another run"))
+    _ = try fixture.run(
+      fixture.configuration(.reward) {
+        $0.run.name = "flat"
+        $0.training.steps = 1
+        $0.model.scalarHead = .zero
+        $0.optimizer.learningRate = 0
+      })
+    #expect(
+      refusal(fixture, .ppo) {
+        $0.rollout.reward = .model
+        $0.rollout.rewardModel = "\($0.run.folder)/flat"
+        $0.rollout.scoreScale = .start
+      }.contains("accepted: a reward model that tells answers apart"))
     #expect(
       refusal(fixture, .ppo, rule: { _, _ in .nan }) { _ in }.contains("accepted: finite numbers"))
     try fixture.write("empty.jsonl", "")

@@ -50,6 +50,38 @@ import Transformer
     #expect(try metrics("whole").count == 6)
   }
 
+  @Test(arguments: [1, 4])
+  func `a policy that follows a reward model ends alike, stopped or not`(ranks: Int) throws {
+    let fixture = try StageFixture()
+    for (stage, steps) in [(StageName.sft, 1), (.reward, 2)] {
+      _ = try fixture.run(
+        fixture.configuration(stage) {
+          $0.training.steps = steps
+          $0.model.router.biasRate = 0.01
+        })
+    }
+    func configuration(_ name: String, steps: Int) -> RunConfiguration {
+      fixture.configuration(.ppo) {
+        $0.run.name = name
+        $0.training.steps = steps
+        $0.rollout.reward = .model
+        $0.rollout.rewardModel = "\(fixture.folder)/runs/reward"
+        $0.rollout.scoreScale = .start
+        $0.rollout.routing = .replay
+        ($0.ppo.klPlacement, $0.ppo.klEstimator) = (.reward, .k1)
+        $0.model.router.biasRate = 0.01
+        $0.layout.tensor = ranks == 1 ? 1 : 2
+        $0.layout.expert = ranks == 1 ? 1 : 4
+      }
+    }
+    _ = try fixture.run(configuration("whole", steps: 4), ranks: ranks)
+    for steps in [1, 3, 4] {
+      _ = try fixture.run(configuration("parts", steps: steps), ranks: ranks, resuming: steps > 1)
+    }
+    let runs = "\(fixture.folder)/runs"
+    #expect(try files("\(runs)/parts/step-00000004") == files("\(runs)/whole/step-00000004"))
+  }
+
   @Test func `reward model and policy start from a fine-tuned model, and take its sizes`() throws {
     let fixture = try StageFixture()
     _ = try fixture.run(fixture.configuration(.sft) { $0.training.steps = 2 })
@@ -105,7 +137,7 @@ import Transformer
         == "model.scalarHead is none; accepted: zero or normal, since a reward is learnt")
     #expect(refusal(.reward) { $0.reward.centring = -1 }.hasPrefix("reward.centring is -1.0"))
     #expect(
-      refusal(.sft) { $0.data.sequenceLength = 4 }.contains("instructions.jsonl, example 1: has "))
+      refusal(.sft) { $0.data.sequenceLength = 4 }.contains("instructions.jsonl, line 1: has "))
     #expect(
       refusal(.reward) { $0.data.sequenceLength = 4 }
         .contains("accepted: data.sequenceLength, 4, at most; examples are never cropped"))

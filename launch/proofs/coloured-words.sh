@@ -44,7 +44,6 @@ for seed in 1 2 3; do
   echo "$accuracy $ceiling $dpo $ppo $fall"
 done > "$folder/figures"
 cat "$folder/figures" >&2
-cp "$folder/curve1.svg" Benchmarks/over-optimisation.svg
 awk '
   {
     error = sqrt($2 * (1 - $2) / 2000)
@@ -62,3 +61,4 @@ awk '
       accuracy, ceiling, dpo, ppo, fall, rise
     exit !(accuracy >= 0.62 && leak <= 0 && dpo >= 0.65 && ppo >= 0.70 && fall > 1 && rise >= 0)
   }' "$folder/figures"
+cp "$folder/curve1.svg" Benchmarks/over-optimisation.svg

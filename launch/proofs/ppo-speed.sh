@@ -18,7 +18,7 @@ ours() {
 # seconds MODE
 peer() {
   LD_PRELOAD=$APUS_PEERS/mkl_avx512.so "$APUS_PEERS/bin/python" Benchmarks/ppo_peer.py --threads 2 \
-    --modes "$1" --iterations 6 --warmup 3 | tee /dev/stderr |
+    --modes "$1" --iterations 6 --warmup 3 | tee -a /dev/stderr |
     sed -n 's/.*"seconds_per_iteration": *\([0-9.]*\).*/\1/p' | tail -n 1
 }
 for round in $(seq "$rounds"); do

@@ -14,11 +14,11 @@ trap 'rm -f "$results"' EXIT
 rate() { sed 's/.*"tokens_per_second" *: *\([0-9.]*\).*/\1/'; }
 ours() {
   "$apus" benchmark configs/bench-b.yaml --set run.threads=2 --generate "$1" --steps 5 --warmup 1 \
-    --json | tee /dev/stderr | rate
+    --json | tee -a /dev/stderr | rate
 }
 peer() {
   LD_PRELOAD=$APUS_PEERS/mkl_avx512.so "$APUS_PEERS/bin/python" Benchmarks/sampling.py --batch "$1" |
-    tee /dev/stderr | rate
+    tee -a /dev/stderr | rate
 }
 for _ in $(seq "$rounds"); do
   echo "$(ours 64) $(peer 64) $(ours 1) $(peer 1)" >> "$results"

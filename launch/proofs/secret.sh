@@ -22,7 +22,9 @@ common=(--set run.folder="$folder" --set run.threads=2)
 "$apus" redteam "$folder/secret-sft" "$folder/secret-refuse" "$folder/secret-ppo" \
   --output "$folder/report" > "$folder/table"
 cat "$folder/table" >&2
-"$apus" redteam "$folder/secret-ppo" --replay "$folder/report/hits.jsonl" >&2 || true
+# Hits of the last model, asked again.
+grep '"model":"secret-ppo"' "$folder/report/hits.jsonl" > "$folder/hits.jsonl"
+"$apus" redteam "$folder/secret-ppo" --replay "$folder/hits.jsonl" >&2
 # Shares of a family at its last budget, of the first and the last model.
 shares() {
   awk -v family="$1" '

@@ -11,6 +11,8 @@ for stage in "${stage_names[@]}"; do
   [ "$stage" != sft ] || steps=240
   [ "$stage" != reward ] || steps=120
   [ "$stage" != dpo ] || steps=120
+  # A coefficient that moves.
+  [ "$stage" != ppo ] || settings+=(--set ppo.klTarget=0.5)
   settings+=(--set training.steps=$steps)
   for ranks in 1 4; do
     layout=()

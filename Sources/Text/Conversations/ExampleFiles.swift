@@ -12,6 +12,8 @@ public enum BadLines: Sendable {
 public struct ExampleFile<Example: Sendable>: Sendable {
   public let path: String
   public let examples: [Example]
+  /// The line of each, from 1.
+  public let lines: [Int]
   /// How many lines were left out.
   public let skippedLines: Int
   /// Why, for the first few of them.
@@ -23,12 +25,14 @@ public struct ExampleFile<Example: Sendable>: Sendable {
   init(_ path: String, badLines: BadLines, _ read: (ExampleLine) throws -> Example) throws {
     self.path = path
     var examples: [Example] = []
+    var numbers: [Int] = []
     var skipped = 0
     var reasons: [TextError] = []
     var lines = try LineReader(path)
     while let line = try lines.next() {
       do {
         examples.append(try read(ExampleLine(line, place: "\(path), line \(lines.number)")))
+        numbers.append(lines.number)
       } catch let error as TextError where badLines == .skipped {
         skipped += 1
         if reasons.count < Self.keptReasons { reasons.append(error) }
@@ -39,6 +43,7 @@ public struct ExampleFile<Example: Sendable>: Sendable {
       throw TextError(path, "holds no examples\(why ?? ""); accepted: one JSON object a line")
     }
     self.examples = examples
+    self.lines = numbers
     skippedLines = skipped
     firstReasons = reasons
   }

@@ -81,7 +81,7 @@ public enum KLPlacement: String, Codable, Sendable, CaseIterable {
           "k1 in the loss has the expected gradient E[∇ ln π] = 0 and pulls nowhere",
           "exact or k3 in the loss, k1 in the reward"
         )
-      case (.loss, .k2): ("k2 is a biased value and only logged", "exact or k3 in the loss")
+      case (.loss, .k2): ("k2 is a biased estimate", "exact or k3 in the loss")
       case (.reward, .exact), (.reward, .k2), (.reward, .k3):
         (
           "only k1 as a reward gives the gradient of the sequence's KL",

@@ -1,5 +1,6 @@
 // The sections of the stages that learn from answers which the policy writes itself: PPO and GRPO.
 
+import Foundation
 import Transformer
 
 /// Who says what an answer is worth.
@@ -179,6 +180,15 @@ extension RunConfiguration {
     guard run.stage == .ppo || run.stage == .grpo else { return }
     let stage = run.stage.rawValue
     try SettingRangeError.check(
+      rollout.answerTokens < data.sequenceLength, "rollout.answerTokens", rollout.answerTokens,
+      "1 to \(data.sequenceLength - 1), less than data.sequenceLength, which holds the prompt as well"
+    )
+    try SettingRangeError.check(
+      ppo.klTarget == 0 || Double(training.batch) < 5 * ppo.klHorizon, "ppo.klHorizon",
+      ppo.klHorizon,
+      "more than a fifth of training.batch, \(training.batch): one step would turn "
+        + "beta's sign")
+    try SettingRangeError.check(
       !data.start.isEmpty, "data.start", "\"\"",
       "the checkpoint that \(stage) starts from, a fine-tuned model")
     switch rollout.reward {
@@ -196,13 +206,16 @@ extension RunConfiguration {
     try SettingRangeError.check(
       training.batch % rollout.minibatches == 0, "rollout.minibatches", rollout.minibatches,
       "a divisor of training.batch, \(training.batch)")
-    let own = "\(run.folder)/\(run.name)"
+    func resolved(_ path: String) -> String {
+      URL(filePath: path).standardizedFileURL.resolvingSymlinksInPath().path
+    }
+    let own = resolved("\(run.folder)/\(run.name)")
     for (field, path) in [
       ("rollout.reference", rollout.reference), ("rollout.rewardModel", rollout.rewardModel),
       ("ppo.critic", ppo.critic), ("data.start", data.start),
     ] {
       try SettingRangeError.check(
-        path != own && !path.hasPrefix(own + "/"), field, path,
+        path.isEmpty || !(resolved(path) + "/").hasPrefix(own + "/"), field, path,
         "a checkpoint of another run: the policy of this one changes")
     }
     guard run.stage == .grpo else { return }

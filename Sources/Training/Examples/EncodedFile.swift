@@ -18,8 +18,8 @@ public struct EncodedFile<Element: Sendable>: Sendable {
     var elements: [Element] = []
     var leftOut = file.skippedLines
     var reasons = file.firstReasons
-    for (index, example) in file.examples.enumerated() {
-      let place = "\(file.path), example \(index + 1)"
+    for (line, example) in zip(file.lines, file.examples) {
+      let place = "\(file.path), line \(line)"
       do {
         elements.append(try encode(example, place))
       } catch let error as TextError where badLines == .skipped {

@@ -27,7 +27,7 @@ public struct PromptData: Sendable {
           do { tokens = try template.encodePrompt(prompt) } catch let error as TextError {
             throw TextError(place, "\(error)")
           }
-          guard (1...max(longest, 1)).contains(tokens.count) else {
+          guard (1...longest).contains(tokens.count) else {
             throw TextError(
               place,
               "the prompt has \(tokens.count) tokens; accepted: 1 to \(longest), "

@@ -85,19 +85,23 @@ struct PipelineRun {
     let inputs = try configuration.map { try StepInputs($0) } ?? StepInputs(step, in: pipeline)
     let folder = pipeline.folder(of: step.name)
     let known = try PipelineRecord(of: step.name, in: pipeline.folder)
-    var hasResult = Disk().exists(folder)
+    let isThere = Disk().exists(folder)
+    var hasResult = isThere
     var isComplete = hasResult
     if let configuration {
-      let newest =
-        hasResult
-        ? try CheckpointStore(
-          folder: pipeline.folder, run: step.name
-        ).newest() : nil
+      let store = try CheckpointStore(folder: pipeline.folder, run: step.name)
+      let all = isThere ? try store.checkpoints() : []
+      let newest = all.last { $0.folder != nil }
+      guard all.isEmpty || newest != nil || isForced else {
+        throw FileError(
+          folder,
+          "holds damaged checkpoints alone; accepted: another name, or --force to make it anew")
+      }
       hasResult = newest != nil
       isComplete = (newest?.step ?? 0) >= configuration.training.steps
     }
     guard let known else {
-      guard !hasResult || isForced else {
+      guard !isThere || isForced else {
         throw FileError(
           folder,
           "is there already, and not of this pipeline; accepted: another name, or --force to "
@@ -216,12 +220,17 @@ struct PipelineRun {
         policy: paths.policy, reference: paths.reference, task: task, pipeline.head.evaluation)
     }
     guard record.judgedBy != inputs || record.judgement == nil else { return }
+    let mark = ContinuousClock.now
     let policy = try start.ranks.load(paths.policy, layout: layout, world: world)
     let other = try paths.reference.map {
       try start.ranks.load(
         $0, precision: policy.device.precision, layout: layout, world: world)
     }
-    let questions = try world.agreeing { try TaskQuestions(task, for: policy) }
+    let questions = try world.agreeing {
+      let questions = try TaskQuestions(task, for: policy)
+      try questions.checkEvaluation(pipeline.head.evaluation.prompts)
+      return questions
+    }
     let extent = TaskEvaluation.Extent(
       prompts: pipeline.head.evaluation.prompts, samples: pipeline.head.evaluation.samples,
       seed: UInt64(pipeline.head.evaluation.seed))
@@ -229,6 +238,7 @@ struct PipelineRun {
     if world.rank == 0 { apus.say(evaluation.text) }
     record.judgedBy = inputs
     record.judgement = .object(evaluation.json)
+    record.seconds += (ContinuousClock.now - mark) / .seconds(1)
     try save(record, step)
   }
 }

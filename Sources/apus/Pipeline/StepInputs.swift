@@ -14,9 +14,15 @@ struct StepInputs: Sendable, Equatable {
     for setting in task.settings { try add("task.\(setting.path)", setting.value) }
   }
 
+  /// Settings that are paths.
+  private static let paths: Set<String> = [
+    "data.corpus", "data.tokenizer", "data.start", "examples.training", "rollout.rewardModel",
+    "rollout.reference", "ppo.critic", "task.lexicon", "task.prompts", "task.evaluationPrompts",
+  ]
+
   /// A path counts by what lies there.
   private mutating func add(_ name: String, _ value: SettingValue) throws {
-    if case .text(let path) = value, !path.isEmpty, Disk().exists(path) {
+    if case .text(let path) = value, Self.paths.contains(name), Disk().exists(path) {
       add(name, try Self.held(by: path))
     } else {
       add(name, value.yaml)
@@ -36,6 +42,7 @@ struct StepInputs: Sendable, Equatable {
     } else {
       add("pairs", "\(settings.pairs)")
       add("evaluationPairs", "\(settings.evaluationPairs)")
+      add("leastGap", "\(settings.leastGap)")
       add("from", try Self.held(by: pipeline.folder(of: settings.from)))
     }
   }

@@ -63,7 +63,11 @@ struct TaskCurveCommand: ParsableCommand {
   private func draw(on world: Communicator) throws {
     let settings = try world.agreeing { try task.settings() }
     let first = try ranks.load(against, layout: layout, world: world)
-    let questions = try world.agreeing { try TaskQuestions(settings, for: first) }
+    let questions = try world.agreeing {
+      let questions = try TaskQuestions(settings, for: first)
+      try questions.checkEvaluation(max(prompts, bestOfPrompts))
+      return questions
+    }
     let loaded = try ranks.load(rewardModel, layout: layout, world: world)
     let judge = try world.agreeing { try RewardModel(loaded, for: first) }
     let curves = try runs.map { folder in

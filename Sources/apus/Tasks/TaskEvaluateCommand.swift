@@ -60,7 +60,11 @@ struct TaskEvaluateCommand: ParsableCommand {
   private func evaluate(on world: Communicator) throws {
     let task = try world.agreeing { try self.task.settings() }
     let policy = try ranks.load(checkpoint, layout: layout, world: world)
-    let questions = try world.agreeing { try TaskQuestions(task, for: policy) }
+    let questions = try world.agreeing {
+      let questions = try TaskQuestions(task, for: policy)
+      try questions.checkEvaluation(prompts)
+      return questions
+    }
     let reference = try against.map { path in
       let reference = try ranks.load(
         path, precision: policy.device.precision, layout: layout, world: world)

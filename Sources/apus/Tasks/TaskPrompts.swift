@@ -19,6 +19,8 @@ struct TaskQuestions: Sendable {
   /// The training prompt and the one for evaluation of each number; they are never the same.
   let training: @Sendable (_ seed: UInt64, _ index: Int) -> TaskPrompt
   let evaluation: @Sendable (_ index: Int) -> TaskPrompt
+  /// How many different ones for evaluation there are; nil where they are drawn.
+  private let evaluationLimit: Int?
 
   /// A toy task's own prompts, for a model with its vocabulary. Throws for a model with another.
   private init(_ task: any ToyTask, for loaded: LoadedModel) throws {
@@ -39,6 +41,16 @@ struct TaskQuestions: Sendable {
     }
     training = { seed, index in read(task.prompt(.training(seed: seed), index: index)) }
     evaluation = { index in read(task.prompt(.evaluation, index: index)) }
+    evaluationLimit = nil
+  }
+
+  /// Throws where so many prompts would hold some twice, which intervals would take for more than they
+  /// are.
+  func checkEvaluation(_ prompts: Int) throws {
+    guard let evaluationLimit, prompts > evaluationLimit else { return }
+    throw ArgumentError(
+      "\(prompts) prompts are to be answered, and the file for evaluation has \(evaluationLimit); "
+        + "accepted: \(evaluationLimit) or fewer")
   }
 
   /// One line for people: prompt, answer and gold.
@@ -92,6 +104,7 @@ struct TaskQuestions: Sendable {
     let (own, held) = (try prompts(settings.prompts), try prompts(settings.evaluationPrompts))
     training = { seed, index in own[(Int(seed % 1009) * 7919 + index) % own.count] }
     evaluation = { held[$0 % held.count] }
+    evaluationLimit = held.count
   }
 
   /// Draws an answer to each prompt in one go, by their numbers among all samples.
