@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One PPO iteration of the sort task (256 answers, 4 epochs of 4 minibatches) beside the same in PyTorch, in
-# turn, two threads each: APUS_PEERS names a Python environment made by ../shared/peers/setup.sh, whose
+# turn, two ranks of a thread against two threads: APUS_PEERS names a Python environment made by ../shared/peers/setup.sh, whose
 # mkl_avx512.so is preloaded. PyTorch's side is the faster of eager and compiled. Figure = medians of rounds.
 set -euo pipefail
 . "$(dirname "$0")/stages.sh"
@@ -8,10 +8,12 @@ set -euo pipefail
   fail "set APUS_PEERS to an environment of ../shared/peers/setup.sh"
 rounds=${APUS_ROUNDS:-3}
 stage_settings ppo
-settings=("${settings[@]/run.threads=1/run.threads=2}")
-settings+=(--set training.steps=10)
+settings+=(--set training.steps=10 --set rollout.epochs=4)
+stage=ppo
+# Two ranks of one thread: small steps leave a second thread waiting.
 ours() {
-  "$apus" ppo "${settings[@]}" --set run.name="speed-$1" --set rollout.epochs=4 >&2
+  start 2 "${settings[@]}" --set run.name="speed-$1"
+  finish
   sed -n 's/^{"kind":"step",.*"seconds":\([0-9.e-]*\).*/\1/p' "$folder/speed-$1/metrics.jsonl" |
     tail -n 7 | sort -g | sed -n 4p
 }
