@@ -167,7 +167,7 @@ struct TaskCurveCommand: ParsableCommand {
       }
     }
     return Chart(
-      title: "Over-optimisation of a reward model", subtitle: "against \(against)",
+      title: "Over-optimisation of a reward model", subtitle: "against \(Disk.name(of: against))",
       horizontal: "√KL to the first policy",
       legend: named.enumerated().map {
         Chart.Key($1.0, colour: $0, sample: .line(.marked))
