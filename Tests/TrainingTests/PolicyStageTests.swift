@@ -9,12 +9,6 @@ import Training
 import Transformer
 
 @Suite struct PolicyStageTests {
-  static let layouts: [(text: String, ranks: Int)] = [
-    ("data=2", 2), ("tensor=2", 2), ("expert=2", 2), ("tensor=2,expert=4", 4),
-    ("tensor=4,expert=2,expert-tensor=2", 4), ("tensor=2,expert=2,expert-tensor=2", 8),
-    ("tensor=8,expert=8", 8), ("expert=8", 8),
-  ]
-
   struct Case: CustomTestStringConvertible, Sendable {
     let testDescription: String
     let stage: StageName
@@ -145,7 +139,7 @@ import Transformer
     }
     let one = try measure(configuration, layout: "data=1", ranks: 1, steps: 1)
     #expect(one.ranks[0].moments.contains { $0.values.contains { $0 != 0 } })
-    for (layout, ranks) in Self.layouts {
+    for (layout, ranks) in StageFixture.layouts {
       let other = try measure(configuration, layout: layout, ranks: ranks, steps: 1)
       let what = "\(kind.testDescription), \(layout)"
       #expect(other.answers == one.answers, "\(what): answers differ")

@@ -55,6 +55,13 @@ final class StageFixture: Sendable {
     try Data(text.utf8).write(to: URL(fileURLWithPath: "\(folder)/\(name)"))
   }
 
+  /// Those that every stage is compared under.
+  static let layouts: [(text: String, ranks: Int)] = [
+    ("data=2", 2), ("tensor=2", 2), ("expert=2", 2), ("tensor=2,expert=4", 4),
+    ("tensor=4,expert=2,expert-tensor=2", 4), ("tensor=2,expert=2,expert-tensor=2", 8),
+    ("tensor=8,expert=8", 8), ("expert=8", 8),
+  ]
+
   /// Nine samples a step, so that no layout deals them evenly.
   func configuration(
     _ stage: StageName, _ change: (inout RunConfiguration) -> Void = { _ in }

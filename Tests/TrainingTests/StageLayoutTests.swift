@@ -7,12 +7,6 @@ import Training
 import Transformer
 
 @Suite struct StageLayoutTests {
-  static let layouts: [(text: String, ranks: Int)] = [
-    ("data=2", 2), ("tensor=2", 2), ("expert=2", 2), ("tensor=2,expert=4", 4),
-    ("tensor=4,expert=2,expert-tensor=2", 4), ("tensor=2,expert=2,expert-tensor=2", 8),
-    ("tensor=8,expert=8", 8), ("expert=8", 8),
-  ]
-
   /// A stage with options that meet different collectives.
   struct Case: CustomTestStringConvertible, Sendable {
     let testDescription: String
@@ -99,7 +93,7 @@ import Transformer
     let configuration = fixture.configuration(kind.stage, kind.change)
     let one = try measure(configuration, layout: "data=1", ranks: 1, steps: 0)[0]
     #expect(one.gradients.joined().contains { $0 != 0 })
-    for (layout, ranks) in Self.layouts {
+    for (layout, ranks) in StageFixture.layouts {
       compare(
         try measure(configuration, layout: layout, ranks: ranks, steps: 0), with: one,
         "\(kind.testDescription), \(layout)")
