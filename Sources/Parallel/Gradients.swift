@@ -44,11 +44,10 @@ extension ParameterSet {
   /// Plain gradient descent from the summed gradients: every parameter less its gradient times the
   /// rate. Hides no gradient's scale, as Adam does.
   public func descend(learningRate: Double, team: ThreadTeam) {
-    for piece in pieces {
+    update { piece in
       sgd(
         learningRate: learningRate, parameters: piece.values, gradients: piece.gradients, team: team
       )
     }
-    startGatheringValues()
   }
 }

@@ -81,6 +81,8 @@ public final class ParameterSet {
   private let leastBucketElements: Int
   /// What this rank updates: parts of parameters, group after group.
   public private(set) var pieces: [ParameterPiece] = []
+  /// Which of them are each group's.
+  private(set) var groupPieces: [Range<Int>] = []
   /// Elements of this rank's shares, gaps between parameters included.
   public private(set) var ownCount = 0
   private var position: MeshPosition?
@@ -147,13 +149,15 @@ public final class ParameterSet {
         parameters, replicas: place.replicas, bucket: place.bucket,
         plan: FlatPlan(parameters, at: mesh.position), on: device)
       groups.append(group)
+      let first = pieces.count
       for (index, elements) in group.plan.ownElements.enumerated() where !elements.isEmpty {
-        let first = ownCount + group.plan.offsets[index] - group.plan.share.lowerBound
+        let start = ownCount + group.plan.offsets[index] - group.plan.share.lowerBound
         pieces.append(
           ParameterPiece(
             parameter: parameters[index], elements: elements,
-            place: first + elements.lowerBound..<first + elements.upperBound))
+            place: start + elements.lowerBound..<start + elements.upperBound))
       }
+      groupPieces.append(first..<pieces.count)
       ownCount += group.plan.share.count
     }
     for parameter in parameters { draw(parameter, seed: seed, team: device.team) }

@@ -62,16 +62,15 @@ extension ParameterSet {
     traffic.finishSums()
   }
 
-  /// Starts to give every rank the values that others have updated; every rank calls it after an
-  /// update. Who looks at a parameter's value waits for it.
-  public func startGatheringValues() {
-    for group in groups { traffic.add(group.startGather()) }
-  }
-
-  /// Gives every rank the values that others have updated; every rank calls it after an update.
-  public func gatherValues() {
-    startGatheringValues()
-    traffic.finishArrivals()
+  /// Calls `change` with each piece that this rank updates, and starts to give every rank the values of
+  /// a group as soon as its own are there; every rank calls it alike. Who looks at a parameter's value
+  /// waits for it.
+  public func update(_ change: (ParameterPiece) -> Void) {
+    for (group, own) in zip(groups, groupPieces) {
+      for piece in pieces[own] { change(piece) }
+      traffic.add(group.startGather())
+      traffic.poll()
+    }
   }
 
   /// Brings on what is under way: to be called between operations.

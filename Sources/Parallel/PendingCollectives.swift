@@ -119,61 +119,6 @@ public final class PendingAllGather {
   }
 }
 
-/// A sum over ranks under way; bits equal to `Communicator.sum`'s.
-///
-/// Until it is over the array must not be used. It counts as a reduce-scatter and an all-gather.
-/// Several may be under way, as of `PendingReduceScatter`.
-public final class PendingSum {
-  private let group: Communicator
-  private let array: Matrix
-  private let slices: [Range<Int>]
-  private let scatter: PendingReduceScatter
-  private let gatherCall: CollectiveCall
-  private let gatherTag: Int
-  private var gather: PendingAllGather?
-
-  fileprivate init(
-    _ array: Matrix, over group: Communicator, team: ThreadTeam?, at site: CallSite
-  ) {
-    self.group = group
-    self.array = array
-    let terms = CollectiveTerms(array)
-    slices = (0..<group.size).map { share(of: array.count, part: $0, of: group.size) }
-    let mine = slices[group.rank]
-    let bytes = array.precision.bytes
-    let call = group.count(.reduceScatter, bytes: (array.count - mine.count) * bytes, at: site)
-    gatherCall = group.count(.allGather, bytes: mine.count * (group.size - 1) * bytes, at: site)
-    group.compareIfChecked(call, terms)
-    let tag = group.nextTag()
-    gatherTag = group.nextTag()
-    scatter = PendingReduceScatter(
-      call, array, slices: slices, into: group.part(array, mine), over: group, team: team, tag: tag)
-  }
-
-  /// Whether it is over; brings it on.
-  public func poll() -> Bool {
-    if let gather { return gather.poll() }
-    return scatter.poll() && startGather().poll()
-  }
-
-  /// Returns when it is over.
-  public func wait() {
-    scatter.wait()
-    startGather().wait()
-  }
-
-  private func startGather() -> PendingAllGather {
-    if let gather { return gather }
-    let own = group.part(array, slices[group.rank])
-    let started = PendingAllGather(
-      gatherCall, own, into: array, slices: slices, over: group, tag: gatherTag)
-    gather = started
-    return started
-  }
-
-  deinit { wait() }
-}
-
 extension Communicator {
   /// Starts `reduceScatter`. The dual is `startAllGather`.
   public func startReduceScatter(
@@ -200,12 +145,5 @@ extension Communicator {
       at: CallSite(file: file, line: line))
     compareIfChecked(call, CollectiveTerms(whole, cut: counts))
     return PendingAllGather(call, own, into: whole, slices: slices, over: self, tag: nextTag())
-  }
-
-  /// Starts `sum`. Its own dual.
-  public func startSum(
-    _ array: Matrix, team: ThreadTeam? = nil, file: StaticString = #fileID, line: UInt32 = #line
-  ) -> PendingSum {
-    PendingSum(array, over: self, team: team, at: CallSite(file: file, line: line))
   }
 }

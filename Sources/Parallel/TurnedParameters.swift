@@ -5,12 +5,14 @@ import Tensors
 
 extension ParameterSet {
   /// Runs `body`, which multiplies with the given weights [.., N, K] and changes no values, while
-  /// products read copies of them that are turned: the same bits, sooner.
+  /// products read copies of them that are turned: the same bits, sooner. Those that are turned already
+  /// stay so, and nothing is copied.
   ///
   /// A copy costs about as much as three products with all of the weights, and as much memory.
   public func withTurned<Result>(
     _ weights: [Parameter], on device: Device, _ body: () throws -> Result
   ) rethrows -> Result {
+    let weights = weights.filter { $0.value.storage.turned == nil }
     var pairs: [(weights: Matrix, turned: UnsafeMutableRawPointer)] = []
     for parameter in weights {
       let value = parameter.value

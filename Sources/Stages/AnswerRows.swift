@@ -12,15 +12,18 @@ struct AnswerRows {
   let answers: [[Int32]]
   /// Which places of a table of answers hold a token.
   let mask: AnswerMask
-  /// Tokens of every row, whatever minibatch it is in.
+  /// Most tokens of a prompt with its answer.
   let length: Int
   private let padding: Int32
+  private let packing: Bool
 
-  init(prompts: [[Int32]], answers: [[Int32]], padding: Int32) {
+  /// With `packing` several answers share a row; without it each has one of its own.
+  init(prompts: [[Int32]], answers: [[Int32]], padding: Int32, packing: Bool) {
     require(prompts.count == answers.count, "\(prompts.count) prompts, \(answers.count) answers")
     self.prompts = prompts
     self.answers = answers
     self.padding = padding
+    self.packing = packing
     length = zip(prompts, answers).map { $0.count + $1.count }.max() ?? 1
     mask = AnswerMask(
       lengths: answers.map(\.count), columns: max(answers.map(\.count).max() ?? 1, 1))
@@ -31,47 +34,83 @@ struct AnswerRows {
   /// Tokens of the answers of some rows.
   func tokens(of rows: some Sequence<Int>) -> Int { rows.reduce(0) { $0 + answers[$1].count } }
 
-  /// A data rank's share of some rows, in batches; as many on every rank.
+  /// A data rank's share of some answers, in batches; as many on every rank. What follows an answer's
+  /// last token is not asked for: that token is left out unless the answers are to be `whole`.
   func batches(
-    of rows: [Int], microBatch: Int, over data: Communicator
+    of rows: [Int], microBatch: Int, over data: Communicator, whole: Bool = false
   ) -> [AnswerBatch] {
     Array(rows[data.ownShare(of: rows.count)])
-      .parts(of: microBatch, dealing: rows.count, over: data).map { batch(Array($0)) }
+      .parts(of: microBatch, dealing: rows.count, over: data).map {
+        batch(Array($0), whole: whole)
+      }
   }
 
-  private func batch(_ rows: [Int]) -> AnswerBatch {
-    var places = [Int](repeating: -1, count: rows.count * length)
-    let examples = rows.enumerated().map { index, row in
-      let prompt = prompts[row].count
-      for token in answers[row].indices {
-        places[index * length + prompt + token - 1] = row * mask.columns + token
+  private func batch(_ numbers: [Int], whole: Bool) -> AnswerBatch {
+    let examples = numbers.map { number in
+      let answer = answers[number]
+      return EncodedExample(
+        prompt: prompts[number], answer: whole ? answer : Array(answer.dropLast()))
+    }
+    let rows =
+      packing
+      ? ExampleRow.inOrder(examples, length: Self.rowLength) : examples.map { ExampleRow([$0]) }
+    let length = max(rows.map(\.tokens).max() ?? 1, 1)
+    let batch = rows.microBatch(length: length, padding: padding).batch
+    var places = [Int](repeating: -1, count: batch.tokens.count)
+    var homes = places
+    var labels = [Int32](repeating: -100, count: batch.tokens.count)
+    var lastTokens: [Int] = []
+    var next = 0
+    for (index, row) in rows.enumerated() {
+      var first = index * length
+      for example in row.examples {
+        let number = numbers[next]
+        next += 1
+        let prompt = prompts[number].count
+        for offset in example.tokens.indices {
+          homes[first + offset] = number * self.length + offset
+          let token = offset + 1 - prompt
+          guard answers[number].indices.contains(token) else { continue }
+          places[first + offset] = number * mask.columns + token
+          labels[first + offset] = answers[number][token]
+        }
+        first += example.tokens.count
+        lastTokens.append(first - 1)
       }
-      return ExampleRow([EncodedExample(prompt: prompts[row], answer: answers[row])])
     }
     return AnswerBatch(
-      rows: rows, micro: examples.microBatch(length: length, padding: padding), places: places,
-      lastPlaces: rows.map { prompts[$0].count + answers[$0].count - 1 })
+      rows: numbers, micro: MicroBatch(batch, labels: labels), places: places, homes: homes,
+      lastTokens: lastTokens)
   }
+
+  /// Tokens of rows that several answers share, about: long enough that little is left free, short
+  /// enough that attention looks at few rows' keys at a time.
+  private static let rowLength = 256
 }
 
-/// Rows of one forward pass.
+/// Answers of one forward pass.
 struct AnswerBatch {
+  /// Their numbers among all.
   let rows: [Int]
   let micro: MicroBatch
   /// The table's place of the token that each position predicts, −1 where it predicts no answer's.
   let places: [Int]
-  /// Where each row's last token is, counted from the row's start.
-  let lastPlaces: [Int]
+  /// Where each token stands in a table of `AnswerRows.length` tokens an answer, −1 for padding.
+  let homes: [Int]
+  /// Which of the batch's tokens is the last of each answer.
+  let lastTokens: [Int]
 
-  /// The same rows with expert choices of each token, [layers][all rows · length · k].
-  func replaying(_ choices: [[Int32]], perRow: Int) -> AnswerBatch {
+  /// The same with expert choices of each token, [layers][all answers · length · k].
+  func replaying(_ choices: [[Int32]], perToken k: Int) -> AnswerBatch {
     var batch = micro.batch
     batch.expertChoices = choices.map { layer in
-      rows.flatMap { layer[$0 * perRow..<($0 + 1) * perRow] }
+      homes.flatMap { home in
+        home < 0 ? Array(0..<Int32(k)) : Array(layer[home * k..<(home + 1) * k])
+      }
     }
     return AnswerBatch(
-      rows: rows, micro: MicroBatch(batch, labels: micro.labels), places: places,
-      lastPlaces: lastPlaces)
+      rows: rows, micro: MicroBatch(batch, labels: micro.labels), places: places, homes: homes,
+      lastTokens: lastTokens)
   }
 }
 

@@ -30,13 +30,10 @@ struct Judge {
       }
     case .model(let model):
       let all = Array(0..<rows.count)
-      for batch in rows.batches(of: all, microBatch: microBatch, over: trainer.data) {
+      for batch in rows.batches(of: all, microBatch: microBatch, over: trainer.data, whole: true) {
         world.goOn()
-        let batchOutput = model.forward(
-          batch.micro.batch, on: Tape(trainer.device, recording: false))
-        let scores = model.sequenceScores(
-          batchOutput, batch.micro.batch, places: batch.lastPlaces
-        ).value.elements
+        let output = model.forward(batch.micro.batch, on: Tape(trainer.device, recording: false))
+        let scores = model.scores(output, ofTokens: batch.lastTokens).value.elements
         let items = model.ownItems(of: batch.rows.count)
         own.set(0, items.map { scores[$0] }, at: items.map { batch.rows[$0] })
       }

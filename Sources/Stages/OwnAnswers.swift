@@ -13,10 +13,10 @@ struct OwnAnswers {
 
   init(_ pass: PolicyPass, _ batch: AnswerBatch, _ whole: AnswerMask, model: LanguageModel) {
     let columns = whole.columns
-    let length = batch.micro.batch.length
-    // Places in a table of the batch's own rows.
-    let places = zip(pass.output.tokens, pass.places).map { token, place in
-      place < 0 ? -1 : token / length * columns + place % columns
+    let indices = Dictionary(uniqueKeysWithValues: zip(batch.rows, batch.rows.indices))
+    // Places in a table of the batch's own answers.
+    let places = pass.places.map { place in
+      place < 0 ? -1 : indices[place / columns]! * columns + place % columns
     }
     let table = model.table(
       pass.logProbabilities, at: places, count: batch.rows.count * columns)

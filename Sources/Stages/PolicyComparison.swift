@@ -75,11 +75,16 @@ public struct PolicyComparison {
   private func answers(
     of model: LanguageModel, to prompts: [[Int32]], _ options: SamplingOptions, firstSample: Int
   ) -> [Continuation] {
-    stride(from: 0, to: prompts.count, by: Self.atOnce).flatMap { start in
-      let part = Array(prompts[start..<min(start + Self.atOnce, prompts.count)])
-      mesh.world.goOn()
-      return model.generate(
-        sharing: part, options, samples: part.indices.map { firstSample + start + $0 })
+    let starts = Array(stride(from: 0, to: prompts.count, by: Self.atOnce))
+    return model.readyToGenerate(
+      sharing: min(prompts.count, Self.atOnce), newTokens: starts.count * options.maximumNewTokens
+    ) {
+      starts.flatMap { start in
+        let part = Array(prompts[start..<min(start + Self.atOnce, prompts.count)])
+        mesh.world.goOn()
+        return model.generate(
+          sharing: part, options, samples: part.indices.map { firstSample + start + $0 })
+      }
     }
   }
 
@@ -88,7 +93,8 @@ public struct PolicyComparison {
   ) -> [Double] {
     let data = mesh.communicator(.data)
     // Padding takes no part, whatever it is.
-    let rows = AnswerRows(prompts: prompts, answers: answers.map(\.tokens), padding: 0)
+    let rows = AnswerRows(
+      prompts: prompts, answers: answers.map(\.tokens), padding: 0, packing: true)
     let everything = Array(0..<rows.count)
     // What a rank does not add is 0: sums over ranks are exact.
     var all = [Double](repeating: 0, count: rows.count)
@@ -131,15 +137,15 @@ public struct AnswerScores {
   /// The reward at each answer's last token, its stop token, as reward models learn it. Answers that
   /// did not end were never judged: they count as worse than all others by 1.
   public func callAsFunction(_ prompts: [[Int32]], _ answers: [Continuation]) -> [Double] {
-    let rows = AnswerRows(prompts: prompts, answers: answers.map(\.tokens), padding: 0)
+    let rows = AnswerRows(
+      prompts: prompts, answers: answers.map(\.tokens), padding: 0, packing: true)
     let everything = Array(0..<rows.count)
     let data = mesh.communicator(.data)
     var all = [Double](repeating: 0, count: rows.count)
-    for part in rows.batches(of: everything, microBatch: Self.atOnce, over: data) {
+    for part in rows.batches(of: everything, microBatch: Self.atOnce, over: data, whole: true) {
       mesh.world.goOn()
-      let batch = part.micro.batch
-      let output = model.forward(batch, on: Tape(model.device, recording: false))
-      let scores = model.sequenceScores(output, batch, places: part.lastPlaces).value.elements
+      let output = model.forward(part.micro.batch, on: Tape(model.device, recording: false))
+      let scores = model.scores(output, ofTokens: part.lastTokens).value.elements
       for (score, row) in zip(scores, part.rows) { all[row] = score }
     }
     let scores = data.sum(all)

@@ -127,31 +127,29 @@ struct PolicyUpdates {
 /// replayed.
 struct ExpertShift {
   private let experts: [[Int32]]
-  private let length: Int
   private let k: Int
   private var changed = 0
   private var compared = 0
 
   init(_ rollout: Rollout, model: ModelConfiguration) {
     experts = rollout.experts
-    length = rollout.rows.length
     k = model.router.expertsPerToken
   }
 
   /// The batch with the rollout's choices.
   func replaying(_ batch: AnswerBatch) -> AnswerBatch {
-    batch.replaying(experts, perRow: length * k)
+    batch.replaying(experts, perToken: k)
   }
 
   /// Compares what was chosen for this rank's tokens, padding left out.
   mutating func add(_ output: LanguageModel.Output, _ batch: AnswerBatch) {
     for (layer, routing) in output.routings.enumerated() {
-      for (index, token) in routing.tokens.enumerated() where batch.micro.batch.mask?[token] ?? true
-      {
-        let place = (batch.rows[token / length] * length + token % length) * k
-        let now = Set(routing.experts[index * k..<(index + 1) * k])
+      for (index, token) in routing.tokens.enumerated() where batch.homes[token] >= 0 {
+        let place = batch.homes[token] * k
+        let then = experts[layer][place..<place + k]
         compared += 1
-        if now != Set(experts[layer][place..<place + k]) { changed += 1 }
+        // As many of either, and none twice.
+        if !routing.experts[index * k..<(index + 1) * k].allSatisfy(then.contains) { changed += 1 }
       }
     }
   }

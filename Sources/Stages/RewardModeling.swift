@@ -42,7 +42,7 @@ public final class RewardModeling: Stage {
     _ output: LanguageModel.Output, _ batch: PairBatch, _ model: LanguageModel
   ) -> OwnPairs {
     OwnPairs(
-      model.sequenceScores(output, batch.micro.batch, places: batch.lastPlaces), of: batch,
+      model.scores(output, ofTokens: batch.lastTokens), of: batch,
       on: model)
   }
 

@@ -53,15 +53,22 @@ struct RolloutSource {
     options.stopTokens = [template.stop]
     options.maximumNewTokens = settings.answerTokens
     (options.seed, options.stream) = (seed, name)
-    let answers = stride(from: 0, to: prompts.count, by: Self.answersAtOnce).flatMap { first in
-      let part = Array(prompts[first...].prefix(Self.answersAtOnce))
-      trainer.mesh.world.goOn()
-      return model.generate(
-        sharing: part, options, samples: part.indices.map { firstSample + first + $0 })
+    let starts = Array(stride(from: 0, to: prompts.count, by: Self.answersAtOnce))
+    let answers = model.readyToGenerate(
+      sharing: min(prompts.count, Self.answersAtOnce),
+      newTokens: starts.count * settings.answerTokens
+    ) {
+      starts.flatMap { first in
+        let part = Array(prompts[first...].prefix(Self.answersAtOnce))
+        trainer.mesh.world.goOn()
+        return model.generate(
+          sharing: part, options, samples: part.indices.map { firstSample + first + $0 })
+      }
     }
     return (
       AnswerRows(
-        prompts: prompts, answers: answers.map(\.tokens), padding: template.padding),
+        prompts: prompts, answers: answers.map(\.tokens), padding: template.padding,
+        packing: !trainer.model.configuration.router.balancesSequences),
       answers.map(\.isFinished)
     )
   }
@@ -85,7 +92,7 @@ struct RolloutSource {
     for part in order.parts(minibatches) {
       for batch in rows.batches(of: Array(part), microBatch: microBatch, over: trainer.data) {
         trainer.mesh.world.goOn()
-        measure(batch, &table, &experts, &hidden, length: rows.length, k: k)
+        measure(batch, &table, &experts, &hidden, k: k)
       }
     }
     let numbers = table.summed(over: trainer.mesh.world)
@@ -100,7 +107,7 @@ struct RolloutSource {
 
   private func measure(
     _ batch: AnswerBatch, _ table: inout SharedTable, _ experts: inout SharedTable,
-    _ hidden: inout SharedTable, length: Int, k: Int
+    _ hidden: inout SharedTable, k: Int
   ) {
     let policy = PolicyPass(trainer.model, batch, on: Tape(trainer.device, recording: false))
     let reference = PolicyPass(reference, batch, on: Tape(trainer.device, recording: false))
@@ -122,8 +129,8 @@ struct RolloutSource {
     }
     for (layer, routing) in policy.output.routings.enumerated() {
       let first = routing.tokens.flatMap { token in
-        let start = (batch.rows[token / length] * length + token % length) * k
-        return start..<start + k
+        let home = batch.homes[token]
+        return home < 0 ? Array(repeating: -1, count: k) : Array(home * k..<(home + 1) * k)
       }
       experts.set(layer, routing.experts.map(Double.init), at: first)
     }

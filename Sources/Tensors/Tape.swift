@@ -38,11 +38,11 @@ public final class Tape {
     _ value: Tensor, from operands: @autoclosure () -> [Variable], remade: (() -> Tensor)? = nil,
     pullback: @escaping (Tensor) -> Void
   ) -> Variable {
+    device.runBackground()
     let needed = isRecording && operands().contains { $0.gradient != nil }
     guard needed else {
       return Variable(value, tape: self, gradient: nil, saved: Saved(value))
     }
-    device.runBackground()
     let slot = GradientSlot(shape: value.shape, on: device)
     pullbacks.append {
       guard let gradient = slot.take() else { return }

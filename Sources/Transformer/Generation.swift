@@ -73,6 +73,18 @@ extension LanguageModel {
     return continuations
   }
 
+  /// Runs `body`, which calls `generate` again and again and changes no weights meanwhile: what each call
+  /// would lay out for itself is laid out once, as a second copy of the weights. `sharing` is the number
+  /// of prompts that the data ranks share at a time, `newTokens` that of each prompt's tokens in all
+  /// calls together.
+  public func readyToGenerate<Result>(
+    sharing prompts: Int, newTokens: Int, _ body: () throws -> Result
+  ) rethrows -> Result {
+    let sequences = groups.data.ownShare(of: prompts).count
+    return try parameters.withTurned(
+      weightsToTurn(sequences: sequences, newTokens: newTokens), on: device, body)
+  }
+
   /// What is worth turning for so many steps, of which each reads its sequences' experts: turning costs
   /// as much as three readings of all weights.
   private func weightsToTurn(sequences: Int, newTokens: Int) -> [Parameter] {

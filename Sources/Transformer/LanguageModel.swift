@@ -79,10 +79,10 @@ public final class LanguageModel {
     self.device = device
     let groups = ModelGroups(configuration, mesh: mesh, dispatch: dispatch)
     self.groups = groups
+    var buckets = [parameters.beginBucket()]
     embeddingTable = parameters.declare(
       "model.embed_tokens.weight", [configuration.vocabulary, configuration.width],
       .normal(deviation: configuration.initialDeviation), placement: .split(0, over: .tensor))
-    var buckets = [parameters.beginBucket()]
     blocks = (0..<configuration.layers).map { [parameters] in
       buckets.append(parameters.beginBucket())
       return Block(configuration, groups: groups, layer: $0, in: parameters)

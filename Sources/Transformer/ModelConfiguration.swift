@@ -113,6 +113,9 @@ public struct RouterConfiguration: Codable, Sendable, Equatable {
 
   public init() {}
 
+  /// Whether sequences are balanced one by one, so that it matters what makes up one.
+  public var balancesSequences: Bool { balanceCoefficient > 0 && balanceScope == .sequence }
+
   public static let meanings: [String: String] = [
     "experts": "routed experts of a layer",
     "expertsPerToken": "experts that each token goes to (k)",

@@ -33,14 +33,13 @@ extension LanguageModel {
     return rowStableLinear(hidden, scalarHead.on(hidden.tape))
   }
 
-  /// The head's number for the token at each sequence's `place`, counted from the sequence's start:
-  /// [sequences, 1], alike on all ranks of the tensor group.
-  public func sequenceScores(_ output: Output, _ batch: Batch, places: [Int]) -> Variable {
-    require(
-      places.count == batch.sequences, "\(places.count) places, \(batch.sequences) sequences")
-    let tokens = places.enumerated().map { $0 * batch.length + $1 }
-      .filter { output.tokens.contains($0) }
-    let rows = tokens.map { Int32($0 - output.tokens.lowerBound) }
-    return sequenceSums(select(scalars(output.hidden), rows: rows), of: tokens, batch)
+  /// The head's number for each of these tokens of the batch, which rise: [tokens, 1], alike on all
+  /// ranks of the tensor group.
+  public func scores(_ output: Output, ofTokens tokens: [Int]) -> Variable {
+    var places = [Int](repeating: -1, count: output.tokens.count)
+    for (place, token) in tokens.enumerated() where output.tokens.contains(token) {
+      places[token - output.tokens.lowerBound] = place
+    }
+    return table(scalars(output.hidden), at: places, count: tokens.count)
   }
 }

@@ -4,6 +4,37 @@ import Kernels
 import Parallel
 import Testing
 
+/// A sum over ranks as training makes it up: a reduce-scatter under way, then an all-gather.
+private final class Sum {
+  private let group: Communicator
+  private let whole, own: Matrix
+  private let counts: [Int]
+  private let scatter: PendingReduceScatter
+  private var gather: PendingAllGather?
+
+  init(of array: Matrix, over group: Communicator, team: ThreadTeam? = nil) {
+    self.group = group
+    counts = (0..<group.size).map { share(of: array.count, part: $0, of: group.size).count }
+    whole = Matrix(array.base, rows: array.count, columns: 1, precision: array.precision)
+    own = whole.rows(counts[..<group.rank].reduce(0, +), count: counts[group.rank])
+    scatter = group.startReduceScatter(whole, counts: counts, into: own, team: team)
+  }
+
+  /// Brings on what has started.
+  func poll() -> Bool { gather?.poll() ?? scatter.poll() }
+
+  /// Every rank calls it for its sums in the same order.
+  func startGather() {
+    scatter.wait()
+    gather = group.startAllGather(own, into: whole, counts: counts)
+  }
+
+  func wait() {
+    if gather == nil { startGather() }
+    gather!.wait()
+  }
+}
+
 @Suite struct PendingCollectiveTests {
   private static let counts = [0, 1, 7, 1001, 70_003, 5]
 
@@ -33,7 +64,7 @@ import Testing
     try onRanks { world, checks in
       let team = ThreadTeam(size: 1 + world.rank % 2)
       let arrays = Self.arrays(world, precision)
-      let sums = arrays.map { world.startSum($0.matrix, team: team) }
+      let sums = arrays.map { Sum(of: $0.matrix, over: world, team: team) }
       for sum in sums { sum.wait() }
       Self.check(arrays, world.size, checks, "waited for")
       checks.expect(sums.allSatisfy { $0.poll() }, "over, and yet not")
@@ -44,11 +75,11 @@ import Testing
     try onRanks { world, checks in
       let half = world.split(color: world.rank % 2, name: "half")
       let arrays = Self.arrays(world, .float32)
-      let sums = arrays.map { world.startSum($0.matrix) }
+      let sums = arrays.map { Sum(of: $0.matrix, over: world) }
       let other = OwnedArray(columns: 30_000, precision: .float64) {
         sample(rank: world.rank, index: $0)
       }
-      let part = half.startSum(other.matrix)
+      let part = Sum(of: other.matrix, over: half)
       for turn in 0..<20 {
         for poll in 0..<(7 * world.rank + turn) % 11 { _ = sums[poll % sums.count].poll() }
         if turn % 3 == world.rank % 3 { _ = part.poll() }
@@ -73,8 +104,10 @@ import Testing
   @Test func `what is polled alone gets there`() throws {
     try onRanks { world, checks in
       let arrays = Self.arrays(world, .float64)
-      let sums = arrays.map { world.startSum($0.matrix) }
+      let sums = arrays.map { Sum(of: $0.matrix, over: world) }
       var polls = 0
+      while !sums.map({ $0.poll() }).allSatisfy({ $0 }) { polls += 1 }
+      for sum in sums { sum.startGather() }
       while !sums.map({ $0.poll() }).allSatisfy({ $0 }) { polls += 1 }
       Self.check(arrays, world.size, checks, "after \(polls) polls")
     }
@@ -126,7 +159,7 @@ import Testing
       world.sum(array.matrix)
       let blocking = (world.accounting - before).total
       let middle = world.accounting
-      withExtendedLifetime(array) { world.startSum(array.matrix).wait() }
+      withExtendedLifetime(array) { Sum(of: array.matrix, over: world).wait() }
       let pending = world.accounting - middle
       checks.equal(pending.total.bytes, blocking.bytes, "bytes")
       checks.equal(pending[.reduceScatter].calls, 1, "reduce-scatters")
@@ -140,14 +173,14 @@ import Testing
       _ = try InProcessRanks.run(3) { world in
         let array = OwnedArray(columns: 100, precision: .float32)
         guard world.rank != 2 else { return }
-        withExtendedLifetime(array) { world.startSum(array.matrix).wait() }
+        withExtendedLifetime(array) { Sum(of: array.matrix, over: world).wait() }
       }
     }
     #expect(error?.description.contains("no rank can go on") == true)
     let mismatch = #expect(throws: RankError.self) {
       _ = try InProcessRanks.run(2, isChecked: true) { world in
         let array = OwnedArray(columns: 100 + world.rank, precision: .float32)
-        withExtendedLifetime(array) { world.startSum(array.matrix).wait() }
+        withExtendedLifetime(array) { Sum(of: array.matrix, over: world).wait() }
       }
     }
     #expect(mismatch?.description.contains("reduceScatter of 101 float32") == true)

@@ -86,7 +86,6 @@ import Training
         }
         set.parameters.scatterGradients(team: team)
         set.optimizer.update(learningRate: 0.01, gradientScale: scale, team: team)
-        set.parameters.gatherValues()
       }
       return set.parameters.parameters.enumerated().compactMap { index, parameter in
         parameter.value.elements

@@ -57,7 +57,7 @@ import Transformer
       let output = model.forward(micro.batch, on: Tape(trainer.device, recording: false))
       return model.sequenceLogProbabilities(output, labels: micro.labels, micro.batch).value
         .elements
-        + model.sequenceScores(output, micro.batch, places: places).value.elements
+        + model.scores(output, ofTokens: places).value.elements
     }
     for pair in pairs {
       for example in [pair.chosen, pair.rejected] {

@@ -43,6 +43,27 @@ public struct ExampleRow: Sendable, Equatable {
     }
     return rows
   }
+
+  /// Few rows for examples in their order: as many as rows of `length` tokens would be (of the longest
+  /// example, where that is more), and then as short as they can be.
+  package static func inOrder(_ examples: [EncodedExample], length: Int) -> [ExampleRow] {
+    let longest = examples.map(\.tokens.count).max() ?? 0
+    func rows(_ length: Int) -> [ExampleRow] {
+      examples.reduce(into: []) { rows, example in
+        if let last = rows.last, last.tokens + example.tokens.count <= length {
+          rows[rows.count - 1].append(example)
+        } else {
+          rows.append(ExampleRow([example]))
+        }
+      }
+    }
+    let most = max(length, longest)
+    let count = rows(most).count
+    let total = examples.reduce(0) { $0 + $1.tokens.count }
+    var least = max(longest, (total + count - 1) / max(count, 1))
+    while least < most && rows(least).count > count { least += 1 }
+    return rows(least)
+  }
 }
 
 extension Sequence where Element == ExampleRow {

@@ -17,8 +17,8 @@ public struct PairBatch: Sendable {
   /// Numbers of the pairs in their file.
   public let numbers: [Int]
   public let margins: [Double]
-  /// Where each row's last token is, which ends its answer.
-  public let lastPlaces: [Int]
+  /// Which of the batch's tokens is the last of each row, which ends its answer.
+  public let lastTokens: [Int]
   /// Tokens of the answers.
   public let lengths: Paired<Int>
 
@@ -29,9 +29,9 @@ public struct PairBatch: Sendable {
     self.numbers = numbers
     margins = pairs.map { $0.margin ?? 0 }
     let rows = pairs.map(\.chosen) + pairs.map(\.rejected)
-    lastPlaces = rows.map { $0.tokens.count - 1 }
-    micro = rows.map { ExampleRow([$0]) }
-      .microBatch(length: (lastPlaces.max() ?? 0) + 1, padding: padding)
+    let length = rows.map(\.tokens.count).max() ?? 1
+    lastTokens = rows.enumerated().map { $0 * length + $1.tokens.count - 1 }
+    micro = rows.map { ExampleRow([$0]) }.microBatch(length: length, padding: padding)
     func learned(_ examples: [EncodedExample]) -> [Int] {
       examples.map { $0.labels.reduce(0) { $0 + ($1 == -100 ? 0 : 1) } }
     }

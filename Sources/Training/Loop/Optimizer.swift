@@ -42,10 +42,10 @@ public final class Optimizer {
   }
 
   /// One update of this rank's share from its summed gradients, each multiplied by `gradientScale`
-  /// first. `ParameterSet.startGatheringValues` then gives the others the new values.
+  /// first; the others get the new values meanwhile.
   public func update(learningRate: Double, gradientScale: Double, team: ThreadTeam) {
     updates += 1
-    for piece in parameters.pieces {
+    parameters.update { piece in
       let decays = decayed == .all || piece.parameter.isMatrix
       let (first, count) = (piece.place.lowerBound, piece.place.count)
       adamW(

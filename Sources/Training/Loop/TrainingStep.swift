@@ -98,9 +98,6 @@ public final class Trainer {
     optimizer.update(learningRate: learningRate, gradientScale: scale, team: device.team)
     updateSelectionBiases(result.counts)
     clock.end("update")
-    // The next forward pass waits for each value when it comes to it.
-    model.parameters.startGatheringValues()
-    clock.end("reduce")
     result.seconds += clock.phases
     return result
   }
