@@ -127,6 +127,22 @@ import Transformer
     }
   }
 
+  @Test(arguments: [StageName.ppo, .grpo])
+  func `rows that answers share teach what rows of one answer teach`(kind: StageName) throws {
+    let fixture = try fixture()
+    func measured(balance: Double) throws -> [Measure] {
+      let configuration = fixture.configuration(kind) {
+        ($0.rollout.epochs, $0.rollout.minibatches) = (1, 1)
+        $0.model.router.balanceScope = .sequence
+        $0.model.router.balanceCoefficient = balance
+      }
+      return try measure(configuration, layout: "data=1", ranks: 1, steps: 1).ranks
+    }
+    // Sequences that are balanced one by one have rows of their own; so little balance teaches nothing.
+    let apart = try measured(balance: 1e-30)
+    compare(try measured(balance: 0), with: apart[0], "\(kind)", figures: StageBar.layout)
+  }
+
   @Test(arguments: Case.all)
   func `a layout changes no answer, no figure and no gradient of a policy's stage`(
     kind: Case
