@@ -10,6 +10,10 @@ import Kernels
 final class MPITransport: Transport {
   /// Largest single message; MPI counts are 32 bits wide.
   private static let pieceBytes = 1 << 30
+  /// The same of what is under way beside computing. Over TCP a message within the eager limit
+  /// (launch/environment.sh sets it above this) goes out without an answer from the other side, so
+  /// that the wire stays busy in both directions between one call of Open MPI and the next.
+  private static let startedPieceBytes = 1 << 19
 
   private let communicator: MPI_Comm
   let rank: Int
@@ -70,7 +74,7 @@ final class MPITransport: Transport {
 
   func start(_ plan: ExchangePlan, tag: Int) -> any StartedExchange {
     var requests: [MPI_Request?] = []
-    post(tag: Int32(tag), into: &requests) { peer in
+    post(tag: Int32(tag), pieces: Self.startedPieceBytes, into: &requests) { peer in
       (plan.receive + plan.receiveOffsets[peer], plan.receiveCounts[peer])
     } send: { peer in
       (plan.send + plan.sendOffsets[peer], plan.sendCounts[peer])
@@ -79,7 +83,7 @@ final class MPITransport: Transport {
   }
 
   func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int) {
-    forPieces(of: bytes) { offset, count in
+    forPieces(of: bytes, Self.pieceBytes) { offset, count in
       check(MPI_Bcast(memory + offset, count, MPI_BYTE, Int32(root), communicator), "MPI_Bcast")
     }
   }
@@ -92,7 +96,7 @@ final class MPITransport: Transport {
 
   /// Posts a message from and to every other rank, nearest ranks first.
   private func post(
-    tag: Int32, into requests: inout [MPI_Request?],
+    tag: Int32, pieces: Int = pieceBytes, into requests: inout [MPI_Request?],
     receive: (_ peer: Int) -> (UnsafeMutableRawPointer, Int),
     send: (_ peer: Int) -> (UnsafeRawPointer, Int)
   ) {
@@ -104,7 +108,7 @@ final class MPITransport: Transport {
     for step in 1..<max(size, 1) where size > 1 {
       let peer = (rank + size - step) % size
       let (memory, count) = receive(peer)
-      forPieces(of: count) { offset, bytes in
+      forPieces(of: count, pieces) { offset, bytes in
         post {
           MPI_Irecv(memory + offset, bytes, MPI_BYTE, Int32(peer), tag, communicator, &$0)
         }
@@ -113,7 +117,7 @@ final class MPITransport: Transport {
     for step in 1..<max(size, 1) where size > 1 {
       let peer = (rank + step) % size
       let (memory, count) = send(peer)
-      forPieces(of: count) { offset, bytes in
+      forPieces(of: count, pieces) { offset, bytes in
         post {
           MPI_Isend(memory + offset, bytes, MPI_BYTE, Int32(peer), tag, communicator, &$0)
         }
@@ -121,10 +125,12 @@ final class MPITransport: Transport {
     }
   }
 
-  private func forPieces(of bytes: Int, _ body: (_ offset: Int, _ bytes: Int32) -> Void) {
+  private func forPieces(
+    of bytes: Int, _ most: Int, _ body: (_ offset: Int, _ bytes: Int32) -> Void
+  ) {
     var offset = 0
     while offset < bytes {
-      let piece = min(bytes - offset, Self.pieceBytes)
+      let piece = min(bytes - offset, most)
       body(offset, Int32(piece))
       offset += piece
     }
