@@ -10,7 +10,7 @@ import Kernels
 final class MPITransport: Transport {
   /// Largest single message; MPI counts are 32 bits wide.
   private static let pieceBytes = 1 << 30
-  /// The same of what is under way beside computing. Over TCP a message within the eager limit
+  /// The same of what is under way while ranks compute. Over TCP a message within the eager limit
   /// (launch/environment.sh sets it above this) goes out without an answer from the other side, so
   /// that the wire stays busy in both directions between one call of Open MPI and the next.
   private static let startedPieceBytes = 1 << 19
@@ -18,11 +18,16 @@ final class MPITransport: Transport {
   private let communicator: MPI_Comm
   let rank: Int
   let size: Int
+  /// One for all groups of the process.
+  private let outbox: Outbox
   private var requests: [MPI_Request?] = []
 
   /// Takes over `communicator`, which nobody else uses.
-  init(_ communicator: MPI_Comm) {
+  convenience init(_ communicator: MPI_Comm) { self.init(communicator, outbox: Outbox()) }
+
+  private init(_ communicator: MPI_Comm, outbox: Outbox) {
     self.communicator = communicator
+    self.outbox = outbox
     var rank: Int32 = 0
     var size: Int32 = 0
     check(MPI_Comm_rank(communicator, &rank), "MPI_Comm_rank")
@@ -32,12 +37,17 @@ final class MPITransport: Transport {
   }
 
   func split(color: Int) -> any Transport {
+    outbox.empty()
     var part: MPI_Comm? = MPI_COMM_NULL
     check(MPI_Comm_split(communicator, Int32(color), Int32(rank), &part), "MPI_Comm_split")
-    return MPITransport(part!)
+    return MPITransport(part!, outbox: outbox)
   }
 
-  func barrier() { check(MPI_Barrier(communicator), "MPI_Barrier") }
+  func barrier() {
+    requests = [MPI_REQUEST_NULL]
+    check(MPI_Ibarrier(communicator, &requests[0]), "MPI_Ibarrier")
+    outbox.wait(for: &requests)
+  }
 
   func allToAll(
     _ send: UnsafeRawPointer, counts sendCounts: [Int], offsets sendOffsets: [Int],
@@ -58,7 +68,7 @@ final class MPITransport: Transport {
     if sendCounts[rank] > 0 {
       memcpy(receive + receiveOffsets[rank], send + sendOffsets[rank], sendCounts[rank])
     }
-    waitForAll(&requests)
+    outbox.wait(for: &requests)
   }
 
   func allGather(_ memory: UnsafeMutableRawPointer, counts: [Int]) {
@@ -69,23 +79,46 @@ final class MPITransport: Transport {
     } send: { _ in
       (UnsafeRawPointer(memory + offsets[rank]), counts[rank])
     }
-    waitForAll(&requests)
+    outbox.wait(for: &requests)
   }
 
   func start(_ plan: ExchangePlan, tag: Int) -> any StartedExchange {
-    var requests: [MPI_Request?] = []
-    post(tag: Int32(tag), pieces: Self.startedPieceBytes, into: &requests) { peer in
-      (plan.receive + plan.receiveOffsets[peer], plan.receiveCounts[peer])
-    } send: { peer in
-      (plan.send + plan.sendOffsets[peer], plan.sendCounts[peer])
+    let exchange = MPIExchange(outbox)
+    for peer in peers(below: true) {
+      forPieces(of: plan.receiveCounts[peer], Self.startedPieceBytes) { offset, bytes in
+        exchange.receive(
+          plan.receive + plan.receiveOffsets[peer] + offset, bytes, from: Int32(peer),
+          tag: Int32(tag), communicator)
+      }
     }
-    return MPIExchange(requests)
+    var messages: [(offset: Int, message: Outbox.Message)] = []
+    for peer in peers(below: false) {
+      forPieces(of: plan.sendCounts[peer], Self.startedPieceBytes) { offset, bytes in
+        messages.append(
+          (
+            offset,
+            Outbox.Message(
+              memory: plan.send + plan.sendOffsets[peer] + offset, bytes: bytes, peer: Int32(peer),
+              tag: Int32(tag), communicator: communicator, exchange: exchange)
+          ))
+      }
+    }
+    // All peers' first pieces, then all second ones: no wire waits for another.
+    messages.sort { $0.offset < $1.offset }
+    outbox.add(messages.map(\.message), peers: size - 1)
+    return exchange
   }
 
   func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int) {
+    requests.removeAll(keepingCapacity: true)
     forPieces(of: bytes, Self.pieceBytes) { offset, count in
-      check(MPI_Bcast(memory + offset, count, MPI_BYTE, Int32(root), communicator), "MPI_Bcast")
+      var request: MPI_Request? = MPI_REQUEST_NULL
+      check(
+        MPI_Ibcast(memory + offset, count, MPI_BYTE, Int32(root), communicator, &request),
+        "MPI_Ibcast")
+      requests.append(request)
     }
+    outbox.wait(for: &requests)
   }
 
   var isOver: Bool { false }
@@ -96,7 +129,7 @@ final class MPITransport: Transport {
 
   /// Posts a message from and to every other rank, nearest ranks first.
   private func post(
-    tag: Int32, pieces: Int = pieceBytes, into requests: inout [MPI_Request?],
+    tag: Int32, into requests: inout [MPI_Request?],
     receive: (_ peer: Int) -> (UnsafeMutableRawPointer, Int),
     send: (_ peer: Int) -> (UnsafeRawPointer, Int)
   ) {
@@ -105,24 +138,27 @@ final class MPITransport: Transport {
       check(start(&request), "a message")
       requests.append(request)
     }
-    for step in 1..<max(size, 1) where size > 1 {
-      let peer = (rank + size - step) % size
+    for peer in peers(below: true) {
       let (memory, count) = receive(peer)
-      forPieces(of: count, pieces) { offset, bytes in
+      forPieces(of: count, Self.pieceBytes) { offset, bytes in
         post {
           MPI_Irecv(memory + offset, bytes, MPI_BYTE, Int32(peer), tag, communicator, &$0)
         }
       }
     }
-    for step in 1..<max(size, 1) where size > 1 {
-      let peer = (rank + step) % size
+    for peer in peers(below: false) {
       let (memory, count) = send(peer)
-      forPieces(of: count, pieces) { offset, bytes in
+      forPieces(of: count, Self.pieceBytes) { offset, bytes in
         post {
           MPI_Isend(memory + offset, bytes, MPI_BYTE, Int32(peer), tag, communicator, &$0)
         }
       }
     }
+  }
+
+  /// The other ranks, nearest first: those below this one, or above, round the ring.
+  private func peers(below: Bool) -> [Int] {
+    (0..<size).dropFirst().map { (rank + (below ? size - $0 : $0)) % size }
   }
 
   private func forPieces(
@@ -137,29 +173,116 @@ final class MPITransport: Transport {
   }
 }
 
-/// Messages under way.
-private final class MPIExchange: StartedExchange {
-  private var requests: [MPI_Request?]
+/// Messages that started exchanges have to send, of which a few are under way at a time, oldest first:
+/// whatever a rank says meanwhile waits for those few alone.
+///
+/// Whoever waits for Open MPI brings it on: what the other side waits for may stand here.
+private final class Outbox {
+  struct Message {
+    let memory: UnsafeRawPointer
+    let bytes: Int32
+    let peer: Int32
+    let tag: Int32
+    let communicator: MPI_Comm
+    let exchange: MPIExchange
+  }
 
-  init(_ requests: [MPI_Request?]) { self.requests = requests }
+  /// Messages under way to each peer: what a wire carries from one poll to the next.
+  private static let mostToPeer = 8
 
-  func poll() -> Bool {
-    if requests.isEmpty { return true }
+  private var waiting: [Message] = []
+  private var next = 0
+  private var requests: [MPI_Request?] = []
+  private var exchanges: [MPIExchange] = []
+  private var finished: [Int32] = []
+  private var most = 0
+
+  /// Appends messages to `peers` other ranks.
+  func add(_ messages: [Message], peers: Int) {
+    most = max(most, Self.mostToPeer * peers)
+    for message in messages { message.exchange.unsent += 1 }
+    waiting += messages
+    advance()
+  }
+
+  /// Notes what has gone out, and sends what may follow.
+  func advance() {
+    if !requests.isEmpty {
+      finished.append(contentsOf: repeatElement(0, count: max(0, requests.count - finished.count)))
+      var count: Int32 = 0
+      check(
+        MPI_Testsome(
+          Int32(requests.count), &requests, &count, &finished, MPI_STATUSES_IGNORE),
+        "MPI_Testsome")
+      for index in finished.prefix(Int(max(count, 0))).sorted(by: >) {
+        exchanges[Int(index)].unsent -= 1
+        requests.remove(at: Int(index))
+        exchanges.remove(at: Int(index))
+      }
+    }
+    while next < waiting.count && requests.count < most {
+      let message = waiting[next]
+      next += 1
+      var request: MPI_Request? = MPI_REQUEST_NULL
+      check(
+        MPI_Isend(
+          message.memory, message.bytes, MPI_BYTE, message.peer, message.tag,
+          message.communicator, &request), "MPI_Isend")
+      requests.append(request)
+      exchanges.append(message.exchange)
+    }
+    if next == waiting.count && next > 0 {
+      waiting.removeAll(keepingCapacity: true)
+      next = 0
+    }
+  }
+
+  /// Returns when these are over.
+  func wait(for others: inout [MPI_Request?]) {
     var flag: Int32 = 0
-    check(
-      MPI_Testall(Int32(requests.count), &requests, &flag, MPI_STATUSES_IGNORE), "MPI_Testall")
-    if flag != 0 { requests = [] }
-    return flag != 0
+    while !requests.isEmpty && flag == 0 {
+      advance()
+      check(
+        MPI_Testall(Int32(others.count), &others, &flag, MPI_STATUSES_IGNORE), "MPI_Testall")
+    }
+    guard flag == 0 else { return }
+    check(MPI_Waitall(Int32(others.count), &others, MPI_STATUSES_IGNORE), "MPI_Waitall")
   }
 
-  func wait() {
-    waitForAll(&requests)
-    requests = []
-  }
+  /// Returns when all has gone out.
+  func empty() { while !requests.isEmpty { advance() } }
 }
 
-private func waitForAll(_ requests: inout [MPI_Request?]) {
-  check(MPI_Waitall(Int32(requests.count), &requests, MPI_STATUSES_IGNORE), "MPI_Waitall")
+/// An exchange under way.
+private final class MPIExchange: StartedExchange {
+  private let outbox: Outbox
+  private var receives: [MPI_Request?] = []
+  /// Messages that have not gone out.
+  var unsent = 0
+
+  init(_ outbox: Outbox) { self.outbox = outbox }
+
+  func receive(
+    _ memory: UnsafeMutableRawPointer, _ bytes: Int32, from peer: Int32, tag: Int32,
+    _ communicator: MPI_Comm
+  ) {
+    var request: MPI_Request? = MPI_REQUEST_NULL
+    check(MPI_Irecv(memory, bytes, MPI_BYTE, peer, tag, communicator, &request), "MPI_Irecv")
+    receives.append(request)
+  }
+
+  func poll() -> Bool {
+    outbox.advance()
+    if !receives.isEmpty {
+      var flag: Int32 = 0
+      check(
+        MPI_Testall(Int32(receives.count), &receives, &flag, MPI_STATUSES_IGNORE), "MPI_Testall")
+      if flag != 0 { receives = [] }
+    }
+    return receives.isEmpty && unsent == 0
+  }
+
+  func wait() { while !poll() {} }
 }
 
 /// Traps when Open MPI reports a failure that its own handler let pass.
