@@ -21,6 +21,41 @@ static inline apus_double8 lane_zip_high_double(apus_double8 a, apus_double8 b) 
 static inline apus_double8 lane_even_quarters(apus_double8 a, apus_double8 b) { return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13); }
 static inline apus_double8 lane_odd_quarters(apus_double8 a, apus_double8 b) { return __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15); }
 
+/// The first `count` lanes from memory, the others `padding`; reads nothing beyond.
+static inline apus_float16 lane_first_float(const float *source, int count, float padding) {
+  apus_float16 lanes = padding;
+#if defined(__AVX512F__)
+  return (apus_float16)__builtin_ia32_loadups512_mask(source, lanes, (unsigned short)((1u << count) - 1));
+#else
+  __builtin_memcpy(&lanes, source, (unsigned long)count * sizeof *source);
+  return lanes;
+#endif
+}
+static inline apus_double8 lane_first_double(const double *source, int count, double padding) {
+  apus_double8 lanes = padding;
+#if defined(__AVX512F__)
+  return (apus_double8)__builtin_ia32_loadupd512_mask(source, lanes, (unsigned char)((1u << count) - 1));
+#else
+  __builtin_memcpy(&lanes, source, (unsigned long)count * sizeof *source);
+  return lanes;
+#endif
+}
+/// Stores the first `count` lanes, touches nothing beyond.
+static inline void lane_store_first_float(float *target, int count, apus_float16 lanes) {
+#if defined(__AVX512F__)
+  __builtin_ia32_storeups512_mask(target, lanes, (unsigned short)((1u << count) - 1));
+#else
+  __builtin_memcpy(target, &lanes, (unsigned long)count * sizeof *target);
+#endif
+}
+static inline void lane_store_first_double(double *target, int count, apus_double8 lanes) {
+#if defined(__AVX512F__)
+  __builtin_ia32_storeupd512_mask(target, lanes, (unsigned char)((1u << count) - 1));
+#else
+  __builtin_memcpy(target, &lanes, (unsigned long)count * sizeof *target);
+#endif
+}
+
 /// Tells the processor that this thread waits in a loop.
 static inline void spin_pause(void) {
 #if defined(__x86_64__)

@@ -101,49 +101,14 @@ struct FloatLanes: LaneVector {
   @inline(__always) init(_ source: UnsafePointer<Float>) {
     raw = UnsafeRawPointer(source).loadUnaligned(as: Raw.self)
   }
-  @inline(never) init(_ source: UnsafePointer<Float>, first count: Int, padding: Float) {
-    // What the count's low bits stand for lies last: each half is put before what follows it.
-    let source = UnsafeRawPointer(source)
-    func part<Part>(_ type: Part.Type, from lane: Int) -> Part {
-      source.loadUnaligned(fromByteOffset: lane &* 4, as: type)
-    }
-    let two = SIMD2(repeating: padding)
-    let one = count & 1 == 0 ? two : SIMD2(part(Float.self, from: count & ~1), padding)
-    let three = unsafeBitCast(
-      count & 2 == 0 ? (one, two) : (part(SIMD2<Float>.self, from: count & ~3), one),
-      to: SIMD4<Float>.self)
-    let seven = unsafeBitCast(
-      count & 4 == 0
-        ? (three, SIMD4(repeating: padding)) : (part(SIMD4<Float>.self, from: count & ~7), three),
-      to: SIMD8<Float>.self)
-    raw = unsafeBitCast(
-      count & 8 == 0
-        ? (seven, SIMD8(repeating: padding)) : (part(SIMD8<Float>.self, from: 0), seven),
-      to: Raw.self)
+  @inline(__always) init(_ source: UnsafePointer<Float>, first count: Int, padding: Float) {
+    raw = lane_first_float(source, Int32(truncatingIfNeeded: count), padding)
   }
   @inline(__always) func store(to target: UnsafeMutablePointer<Float>) {
     UnsafeMutableRawPointer(target).storeBytes(of: raw, as: Raw.self)
   }
-  @inline(never) func store(to target: UnsafeMutablePointer<Float>, first count: Int) {
-    var target = UnsafeMutableRawPointer(target)
-    let (a, b) = unsafeBitCast(raw, to: (SIMD8<Float>, SIMD8<Float>).self)
-    if count & 8 != 0 {
-      target.storeBytes(of: a, as: SIMD8<Float>.self)
-      target += 32
-    }
-    let (c, d) = unsafeBitCast(count & 8 == 0 ? a : b, to: (SIMD4<Float>, SIMD4<Float>).self)
-    if count & 4 != 0 {
-      target.storeBytes(of: c, as: SIMD4<Float>.self)
-      target += 16
-    }
-    let (e, f) = unsafeBitCast(count & 4 == 0 ? c : d, to: (SIMD2<Float>, SIMD2<Float>).self)
-    if count & 2 != 0 {
-      target.storeBytes(of: e, as: SIMD2<Float>.self)
-      target += 8
-    }
-    if count & 1 != 0 {
-      target.storeBytes(of: count & 2 == 0 ? e.x : f.x, as: Float.self)
-    }
+  @inline(__always) func store(to target: UnsafeMutablePointer<Float>, first count: Int) {
+    lane_store_first_float(target, Int32(truncatingIfNeeded: count), raw)
   }
 
   @inline(__always) static func + (a: Self, b: Self) -> Self { Self(raw: a.raw + b.raw) }
@@ -225,39 +190,14 @@ struct DoubleLanes: LaneVector {
   @inline(__always) init(_ source: UnsafePointer<Double>) {
     raw = UnsafeRawPointer(source).loadUnaligned(as: Raw.self)
   }
-  @inline(never) init(_ source: UnsafePointer<Double>, first count: Int, padding: Double) {
-    let source = UnsafeRawPointer(source)
-    func part<Part>(_ type: Part.Type, from lane: Int) -> Part {
-      source.loadUnaligned(fromByteOffset: lane &* 8, as: type)
-    }
-    let two = SIMD2(repeating: padding)
-    let one = count & 1 == 0 ? two : SIMD2(part(Double.self, from: count & ~1), padding)
-    let three = unsafeBitCast(
-      count & 2 == 0 ? (one, two) : (part(SIMD2<Double>.self, from: count & ~3), one),
-      to: SIMD4<Double>.self)
-    raw = unsafeBitCast(
-      count & 4 == 0
-        ? (three, SIMD4(repeating: padding)) : (part(SIMD4<Double>.self, from: 0), three),
-      to: Raw.self)
+  @inline(__always) init(_ source: UnsafePointer<Double>, first count: Int, padding: Double) {
+    raw = lane_first_double(source, Int32(truncatingIfNeeded: count), padding)
   }
   @inline(__always) func store(to target: UnsafeMutablePointer<Double>) {
     UnsafeMutableRawPointer(target).storeBytes(of: raw, as: Raw.self)
   }
-  @inline(never) func store(to target: UnsafeMutablePointer<Double>, first count: Int) {
-    var target = UnsafeMutableRawPointer(target)
-    let (a, b) = unsafeBitCast(raw, to: (SIMD4<Double>, SIMD4<Double>).self)
-    if count & 4 != 0 {
-      target.storeBytes(of: a, as: SIMD4<Double>.self)
-      target += 32
-    }
-    let (c, d) = unsafeBitCast(count & 4 == 0 ? a : b, to: (SIMD2<Double>, SIMD2<Double>).self)
-    if count & 2 != 0 {
-      target.storeBytes(of: c, as: SIMD2<Double>.self)
-      target += 16
-    }
-    if count & 1 != 0 {
-      target.storeBytes(of: count & 2 == 0 ? c.x : d.x, as: Double.self)
-    }
+  @inline(__always) func store(to target: UnsafeMutablePointer<Double>, first count: Int) {
+    lane_store_first_double(target, Int32(truncatingIfNeeded: count), raw)
   }
 
   @inline(__always) static func + (a: Self, b: Self) -> Self { Self(raw: a.raw + b.raw) }
