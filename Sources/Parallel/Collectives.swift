@@ -84,6 +84,17 @@ extension Communicator {
     _ send: Matrix, counts sendCounts: [Int], into receive: Matrix, counts receiveCounts: [Int],
     file: StaticString = #fileID, line: UInt32 = #line
   ) {
+    requireRows(send, sendCounts, receive, receiveCounts)
+    let rowBytes = send.columns * send.precision.bytes
+    exchange(
+      UnsafeRawPointer(send.base), counts: sendCounts.map { $0 * rowBytes },
+      into: receive.base, counts: receiveCounts.map { $0 * rowBytes },
+      file: file, line: line)
+  }
+
+  func requireRows(
+    _ send: Matrix, _ sendCounts: [Int], _ receive: Matrix, _ receiveCounts: [Int]
+  ) {
     require(
       send.columns == receive.columns && send.precision == receive.precision,
       "\(send.columns) \(send.precision) columns into \(receive.columns) \(receive.precision)")
@@ -92,11 +103,6 @@ extension Communicator {
       "\(send.rows) rows for counts \(sendCounts), \(receive.rows) for \(receiveCounts)")
     requireContiguous(send)
     requireContiguous(receive)
-    let rowBytes = send.columns * send.precision.bytes
-    exchange(
-      UnsafeRawPointer(send.base), counts: sendCounts.map { $0 * rowBytes },
-      into: receive.base, counts: receiveCounts.map { $0 * rowBytes },
-      file: file, line: line)
   }
 
   /// Gives every rank the array that rank `root` holds. The dual is a sum that `root` keeps.

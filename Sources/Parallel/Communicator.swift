@@ -58,6 +58,9 @@ public final class Communicator: @unchecked Sendable {
     return Communicator(ThreadTransport(group: group, rank: 0), name: name)
   }
 
+  /// Whether the group's ranks are on several machines.
+  public var spansMachines: Bool { transport.spansMachines }
+
   /// The part of this group whose ranks give the same `color` (≥ 0), in the same order.
   public func split(
     color: Int, name: String, file: StaticString = #fileID, line: UInt32 = #line

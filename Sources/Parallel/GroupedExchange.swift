@@ -65,16 +65,35 @@ public struct GroupedExchange {
 
   /// Rows sorted by group become all rows of this rank's groups, sorted by group.
   public func dispatched(_ x: Variable) -> Variable {
-    let received = owners.exchanged(x, send: send, receive: receive)
+    sorted(owners.exchanged(x, send: send, receive: receive))
+  }
+
+  /// The same while other work runs.
+  public func startDispatch(_ x: Variable) -> RowsUnderWay {
+    owners.startExchanged(x, send: send, receive: receive)
+  }
+
+  /// What `startDispatch` brought, as `dispatched` gives it.
+  public func dispatched(_ rows: RowsUnderWay) -> Variable { sorted(rows.arrived()) }
+
+  private func sorted(_ received: Variable) -> Variable {
     let gathered = sharers.allGathered(received, counts: shared)
     return order.map { select(gathered, rows: $0) } ?? gathered
   }
 
   /// The way back; what the sharers computed of a row is summed.
   public func collected(_ y: Variable) -> Variable {
+    owners.exchanged(summed(y), send: receive, receive: send)
+  }
+
+  /// The same while other work runs.
+  public func startCollect(_ y: Variable) -> RowsUnderWay {
+    owners.startExchanged(summed(y), send: receive, receive: send)
+  }
+
+  private func summed(_ y: Variable) -> Variable {
     let sorted = inverse.map { select(y, rows: $0) } ?? y
-    let summed = sharers.reduceScattered(sorted, counts: shared)
-    return owners.exchanged(summed, send: receive, receive: send)
+    return sharers.reduceScattered(sorted, counts: shared)
   }
 }
 

@@ -18,6 +18,7 @@ final class MPITransport: Transport {
   private let communicator: MPI_Comm
   let rank: Int
   let size: Int
+  let spansMachines: Bool
   /// One for all groups of the process.
   private let outbox: Outbox
   private var requests: [MPI_Request?] = []
@@ -34,6 +35,14 @@ final class MPITransport: Transport {
     check(MPI_Comm_size(communicator, &size), "MPI_Comm_size")
     self.rank = Int(rank)
     self.size = Int(size)
+    var near: MPI_Comm? = MPI_COMM_NULL
+    check(
+      MPI_Comm_split_type(communicator, Int32(MPI_COMM_TYPE_SHARED), 0, MPI_INFO_NULL, &near),
+      "MPI_Comm_split_type")
+    var local: Int32 = 0
+    check(MPI_Comm_size(near, &local), "MPI_Comm_size")
+    check(MPI_Comm_free(&near), "MPI_Comm_free")
+    spansMachines = local < size
   }
 
   func split(color: Int) -> any Transport {
@@ -108,6 +117,8 @@ final class MPITransport: Transport {
     outbox.add(messages.map(\.message), peers: size - 1)
     return exchange
   }
+
+  func progress() { outbox.progress() }
 
   func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int) {
     requests.removeAll(keepingCapacity: true)
@@ -196,6 +207,8 @@ private final class Outbox {
   private var exchanges: [MPIExchange] = []
   private var finished: [Int32] = []
   private var most = 0
+  /// Exchanges that are not over.
+  var exchangesUnderWay = 0
 
   /// Appends messages to `peers` other ranks.
   func add(_ messages: [Message], peers: Int) {
@@ -237,6 +250,16 @@ private final class Outbox {
     }
   }
 
+  /// Brings on what is under way, received or sent.
+  func progress() {
+    guard exchangesUnderWay > 0 else { return }
+    advance()
+    // Open MPI moves messages in whichever call.
+    var flag: Int32 = 0
+    check(
+      MPI_Iprobe(MPI_ANY_SOURCE, 0, MPI_COMM_SELF, &flag, MPI_STATUS_IGNORE), "MPI_Iprobe")
+  }
+
   /// Returns when these are over.
   func wait(for others: inout [MPI_Request?]) {
     var flag: Int32 = 0
@@ -260,7 +283,12 @@ private final class MPIExchange: StartedExchange {
   /// Messages that have not gone out.
   var unsent = 0
 
-  init(_ outbox: Outbox) { self.outbox = outbox }
+  private var isOver = false
+
+  init(_ outbox: Outbox) {
+    self.outbox = outbox
+    outbox.exchangesUnderWay += 1
+  }
 
   func receive(
     _ memory: UnsafeMutableRawPointer, _ bytes: Int32, from peer: Int32, tag: Int32,
@@ -272,6 +300,7 @@ private final class MPIExchange: StartedExchange {
   }
 
   func poll() -> Bool {
+    if isOver { return true }
     outbox.advance()
     if !receives.isEmpty {
       var flag: Int32 = 0
@@ -279,7 +308,10 @@ private final class MPIExchange: StartedExchange {
         MPI_Testall(Int32(receives.count), &receives, &flag, MPI_STATUSES_IGNORE), "MPI_Testall")
       if flag != 0 { receives = [] }
     }
-    return receives.isEmpty && unsent == 0
+    guard receives.isEmpty && unsent == 0 else { return false }
+    isOver = true
+    outbox.exchangesUnderWay -= 1
+    return true
   }
 
   func wait() { while !poll() {} }

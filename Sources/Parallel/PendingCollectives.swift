@@ -119,7 +119,74 @@ public final class PendingAllGather {
   }
 }
 
+/// An exchange of rows under way; what `Communicator.exchange` does.
+///
+/// Until it is over what is sent must not be written, nor what comes be used. Several may be under
+/// way, as of `PendingReduceScatter`.
+public final class PendingExchange {
+  private let group: Communicator
+  private let call: CollectiveCall
+  private var exchange: (any StartedExchange)?
+
+  fileprivate init(
+    _ call: CollectiveCall, _ send: Matrix, counts sendCounts: [Int], into receive: Matrix,
+    counts receiveCounts: [Int], over group: Communicator, tag: Int
+  ) {
+    self.group = group
+    self.call = call
+    let own = group.rank
+    let (sendOffsets, receiveOffsets) = (sendCounts.offsets, receiveCounts.offsets)
+    group.copyBytes(
+      of: send.rows(sendOffsets[own], count: sendCounts[own]),
+      to: receive.rows(receiveOffsets[own], count: receiveCounts[own]))
+    guard group.size > 1 else { return }
+    let width = send.columns * send.precision.bytes
+    func toOthers(_ counts: [Int]) -> [Int] {
+      counts.enumerated().map { $0 == own ? 0 : $1 * width }
+    }
+    exchange = group.transport.start(
+      ExchangePlan(
+        send: UnsafeRawPointer(send.base), sendCounts: toOthers(sendCounts),
+        sendOffsets: sendOffsets.map { $0 * width }, receive: receive.base,
+        receiveCounts: toOthers(receiveCounts), receiveOffsets: receiveOffsets.map { $0 * width }),
+      tag: tag)
+  }
+
+  deinit { wait() }
+
+  /// Returns when it is over.
+  public func wait() {
+    guard let exchange else { return }
+    group.spend(in: call) { exchange.wait() }
+    self.exchange = nil
+  }
+}
+
 extension Communicator {
+  /// Starts `exchange`. The dual is the same with the two sides exchanged.
+  public func startExchange(
+    _ send: Matrix, counts sendCounts: [Int], into receive: Matrix, counts receiveCounts: [Int],
+    file: StaticString = #fileID, line: UInt32 = #line
+  ) -> PendingExchange {
+    requireRows(send, sendCounts, receive, receiveCounts)
+    let site = CallSite(file: file, line: line)
+    let rowBytes = send.columns * send.precision.bytes
+    let call = count(
+      .exchange, bytes: (send.rows - sendCounts[rank]) * rowBytes, at: site)
+    compareIfChecked(call, CollectiveTerms(.byte))
+    if size > 1 && watch.isChecking {
+      compare(
+        send: sendCounts.map { $0 * rowBytes }, receive: receiveCounts.map { $0 * rowBytes },
+        at: site)
+    }
+    return PendingExchange(
+      call, send, counts: sendCounts, into: receive, counts: receiveCounts, over: self,
+      tag: nextTag())
+  }
+
+  /// Brings on what is under way in any group of this process.
+  public func progress() { transport.progress() }
+
   /// Starts `reduceScatter`. The dual is `startAllGather`.
   public func startReduceScatter(
     _ whole: Matrix, counts: [Int], into own: Matrix, team: ThreadTeam? = nil,

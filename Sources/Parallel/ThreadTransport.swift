@@ -90,6 +90,10 @@ final class ThreadTransport: Transport {
 
   var isOver: Bool { group.run.isFailed }
 
+  func progress() {}
+
+  var spansMachines: Bool { false }
+
   func abort(_ error: any Error, speaker: String, code: Int32) -> Never {
     group.run.fail(RankError(speaker: speaker, error: error))
     // As the death of a process would: nothing of the rank is unwound, no lock is held.

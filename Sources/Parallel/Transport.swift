@@ -33,6 +33,12 @@ protocol Transport: AnyObject {
   /// same on all ranks.
   func start(_ plan: ExchangePlan, tag: Int) -> any StartedExchange
 
+  /// Brings on what has started, in any group of the process.
+  func progress()
+
+  /// Whether the group's ranks are on several machines.
+  var spansMachines: Bool { get }
+
   /// Whether the run has failed elsewhere, so that nobody needs to watch it. From any thread.
   var isOver: Bool { get }
 

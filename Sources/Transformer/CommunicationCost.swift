@@ -43,7 +43,7 @@ extension LanguageModel {
         // Rows there and back, and their weights there.
         for size in [choices * row, choices * row, choices * bytes] {
           switch groups.dispatch {
-          case .exchange, .automatic:
+          case .exchange, .overlapped, .automatic:
             minimum.addExchange(of: size, over: groups.expert)
             minimum.addGather(of: size * groups.expertTensor.size, over: groups.expertTensor)
           case .gather:

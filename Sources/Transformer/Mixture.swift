@@ -36,6 +36,7 @@ struct Mixture {
     let mixed =
       switch groups.dispatch {
       case .gather: gathered(x, adding: residual, routing)
+      case .overlapped: overlapped(x, adding: residual, routing)
       case .exchange, .automatic: exchanged(x, adding: residual, routing)
       }
     let y = shared?(x, adding: mixed, tokens: batch.tokens.count) ?? mixed
@@ -51,6 +52,34 @@ struct Mixture {
       exchange.dispatched(gather(x, choices.map)), offsets: exchange.offsets,
       rowWeights: exchange.dispatched(select(routing.weights, rows: choices.order)))
     return combine(exchange.collected(outputs), choices.map, adding: residual)
+  }
+
+  /// The same in two parts of the tokens: what travels of one is met after the other was computed, in
+  /// the backward pass too.
+  private func overlapped(
+    _ x: Variable, adding residual: Variable, _ routing: Routing
+  ) -> Variable {
+    let parts = (0..<2).map { part in
+      routing.choices(ofTokens: share(of: x.value.rows, part: part, of: 2))
+    }
+    let ways = parts.map {
+      GroupedExchange(counts: $0.counts, owners: groups.expert, sharers: groups.expertTensor)
+    }
+    let going = zip(parts, ways).map { choices, way in
+      (
+        rows: way.startDispatch(gather(x, choices.map)),
+        weights: way.startDispatch(select(routing.weights, rows: choices.order))
+      )
+    }
+    let coming = zip(ways, going).map { way, going in
+      way.startCollect(
+        experts(
+          way.dispatched(going.rows), offsets: way.offsets,
+          rowWeights: way.dispatched(going.weights)))
+    }
+    return zip(parts, coming).reduce(residual) { y, part in
+      combine(part.1.arrived(), part.0.map, adding: y)
+    }
   }
 
   /// All rows go to all ranks of the experts; each computes what its own experts add, and the sums

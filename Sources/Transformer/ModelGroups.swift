@@ -7,9 +7,11 @@ import Parallel
 public enum ExpertDispatch: String, Codable, Sendable, CaseIterable {
   /// Each choice's row to the rank that holds its expert, by true counts.
   case exchange
+  /// The same in two parts of the tokens: one part's rows travel while the other's are computed.
+  case overlapped
   /// All rows to all ranks that hold experts of the layer; each takes what is for its own.
   case gather
-  /// Whichever of the two moves fewer bytes.
+  /// Whichever moves fewer bytes; if that is the exchange, in parts where ranks are on several machines.
   case automatic
 
   /// Rows that a rank sends in one layer's forward pass, for each of its tokens.
@@ -21,7 +23,7 @@ public enum ExpertDispatch: String, Codable, Sendable, CaseIterable {
     let n = Double(layout.expert)
     let m = Double(layout.expertTensor)
     return switch self {
-    case .exchange: 2 * (k * (n - 1) / n + k * (m - 1))
+    case .exchange, .overlapped: 2 * (k * (n - 1) / n + k * (m - 1))
     case .gather: 2 * (n * m - 1)
     case .automatic:
       min(Self.exchange.rows(configuration, layout), Self.gather.rows(configuration, layout))
@@ -29,10 +31,14 @@ public enum ExpertDispatch: String, Codable, Sendable, CaseIterable {
   }
 
   /// This, or what it chooses.
-  public func resolved(_ configuration: RouterConfiguration, _ layout: Layout) -> ExpertDispatch {
+  public func resolved(
+    _ configuration: RouterConfiguration, _ layout: Layout, spansMachines: Bool
+  ) -> ExpertDispatch {
     guard self == .automatic else { return self }
-    return Self.gather.rows(configuration, layout) < Self.exchange.rows(configuration, layout)
-      ? .gather : .exchange
+    if Self.gather.rows(configuration, layout) < Self.exchange.rows(configuration, layout) {
+      return .gather
+    }
+    return spansMachines ? .overlapped : .exchange
   }
 }
 
@@ -64,7 +70,8 @@ struct ModelGroups {
     expert = mesh.communicator(.expert)
     expertTensor = mesh.communicator(.expertTensor)
     experts = mesh.communicator(over: [.expert, .expertTensor])
-    self.dispatch = dispatch.resolved(configuration.router, mesh.layout)
+    self.dispatch = dispatch.resolved(
+      configuration.router, mesh.layout, spansMachines: expert.spansMachines)
   }
 }
 

@@ -35,6 +35,11 @@ public struct Routing {
     return counts
   }
 
+  /// Those of a part of this rank's tokens.
+  func choices(ofTokens tokens: Range<Int>) -> ExpertChoices {
+    ExpertChoices(experts, ofEach: choicesOfEach, among: 0..<expertCount, tokens: tokens)
+  }
+
   /// Choices of each token, dropped ones included.
   var choicesOfEach: [Int32] { zip(starts.dropFirst(), starts).map { $0 - $1 } }
 }
@@ -50,13 +55,19 @@ struct ExpertChoices {
   /// Choices of each expert of the range.
   var counts: [Int] { zip(offsets.dropFirst(), offsets).map { $0 - $1 } }
 
-  /// `chosen` lists experts token after token, `ofEach` tells how many each token has.
-  init(_ chosen: [Int32], ofEach: [Int32], among range: Range<Int>) {
+  /// `chosen` lists experts token after token, `ofEach` tells how many each token has; only those of
+  /// `tokens` are taken, nil is all.
+  init(
+    _ chosen: [Int32], ofEach: [Int32], among range: Range<Int>, tokens: Range<Int>? = nil
+  ) {
+    let tokens = tokens ?? ofEach.indices
+    let before = ofEach[..<tokens.lowerBound].reduce(0) { $0 + Int($1) }
+    let taken = before..<ofEach[tokens].reduce(before) { $0 + Int($1) }
     func place(_ expert: Int32) -> Int? {
       range.contains(Int(expert)) ? Int(expert) - range.lowerBound : nil
     }
     var offsets = [Int](repeating: 0, count: range.count + 1)
-    for expert in chosen {
+    for expert in chosen[taken] {
       if let own = place(expert) { offsets[own + 1] += 1 }
     }
     for expert in 0..<range.count { offsets[expert + 1] += offsets[expert] }
@@ -70,7 +81,7 @@ struct ExpertChoices {
     var choice = 0
     for (token, count) in ofEach.enumerated() {
       for _ in 0..<count {
-        if let own = place(chosen[choice]) {
+        if taken.contains(choice), let own = place(chosen[choice]) {
           let sorted = next[own]
           next[own] += 1
           source[sorted] = Int32(token)

@@ -97,7 +97,7 @@ struct LayoutVariant: CustomTestStringConvertible, Sendable {
     for (text, ranks) in Self.layouts {
       let layout = try Layout(text, ranks: ranks)
       guard check.allows(layout) else { continue }
-      for dispatch in [ExpertDispatch.exchange, .gather] {
+      for dispatch in [ExpertDispatch.exchange, .overlapped, .gather] {
         let finding = try InProcessRanks.run(ranks) { world in
           try check.finding(
             layout, dispatch: dispatch, precision: .float64, reference: reference, on: world)

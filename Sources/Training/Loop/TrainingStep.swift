@@ -75,7 +75,10 @@ public final class Trainer {
     self.device = device
     self.optimizer = optimizer
     self.clip = clip
-    device.background.append { [weak parameters = model.parameters] in parameters?.poll() }
+    device.background.append { [weak parameters = model.parameters, world = mesh.world] in
+      parameters?.poll()
+      world.progress()
+    }
   }
 
   /// Gradients of the whole batch's objective into the parameters, summed over ranks.
