@@ -17,7 +17,9 @@ public final class Communicator: @unchecked Sendable {
   /// The ranks of this group as the world numbers them.
   public let members: [Int]
   /// Who this rank is in messages; the mesh adds its coordinates.
-  public internal(set) var speaker: String
+  public internal(set) var speaker: String {
+    didSet { watch.heartbeat?.write(speaker: speaker) }
+  }
   /// What the collectives of this group have cost so far.
   public private(set) var accounting = CollectiveAccounting()
   let transport: any Transport

@@ -18,8 +18,9 @@ import Testing
     try Watchdog.prepare(folder: folder)
     let line = #line
     let readings = try InProcessRanks.run(3) { world in
-      let mesh = ProcessMesh(world, layout: try Layout("", ranks: 3))
       let watchdog = try Watchdog(over: world, folder: folder, seconds: 100)
+      // Coordinates that come later are told as well.
+      let mesh = ProcessMesh(world, layout: try Layout("", ranks: 3))
       world.begin(step: 7)
       _ = mesh.communicator(.data).sum([1.0, 2.0])
       world.barrier()
@@ -34,7 +35,7 @@ import Testing
       #expect(reading.processState == .running)
       let call = try #require(reading.call)
       #expect(call.group == "world" && call.collective == .barrier)
-      #expect(call.site == "ParallelTests/WatchTests.swift:\(line + 6)")
+      #expect(call.site == "ParallelTests/WatchTests.swift:\(line + 7)")
       #expect(reading.pulse >= 5)
     }
     #expect(!FileManager.default.fileExists(atPath: folder))
@@ -55,7 +56,14 @@ import Testing
     }
     #expect(
       error?.description
-        == "/nowhere/at/all/rank-0000: cannot make the heartbeat file: No such file or directory")
+        == "/nowhere/at/all/rank-0000: cannot make the heartbeat file: No such file or directory; "
+        + "accepted: a folder that all hosts share")
+    let other = #expect(throws: HeartbeatError.self) {
+      _ = try Watchdog(over: .alone(), folder: "/dev/null", seconds: 1)
+    }
+    #expect(
+      other?.description
+        == "/dev/null/rank-0000: cannot make the heartbeat file: Not a directory")
   }
 
   @Test func `processes are told apart by what they are at`() throws {
