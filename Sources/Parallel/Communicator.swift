@@ -213,14 +213,15 @@ extension Communicator {
     return CollectiveCall(collective: collective, sequence: sequence, bytes: bytes, site: site)
   }
 
-  /// Does what a collective takes, where everybody can see it; nothing in a group of one.
-  func spend(in call: CollectiveCall, _ work: () -> Void) {
+  /// Does what a collective takes, where everybody can see it; nothing in a group of one. Of one that
+  /// was `begunBefore` it is the end.
+  func spend(in call: CollectiveCall, begunBefore: Bool = false, _ work: () -> Void) {
     guard size > 1 else { return }
     let start = nanoseconds()
     watch.heartbeat?.enter(call, group: name)
     work()
     watch.heartbeat?.leave()
-    watch.trace?.record(call, of: self, since: start)
+    watch.trace?.record(call, of: self, since: start, begunBefore: begunBefore)
     accounting[call.collective].seconds += Double(nanoseconds() - start) * 1e-9
   }
 

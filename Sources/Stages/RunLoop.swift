@@ -145,7 +145,9 @@ final class RunLoop {
       let mark = ContinuousClock.now
       meter.start()
       let rate = configuration.optimizer.learningRate * schedule.factor(step: state.step)
-      let result = try stage.step(trainer, step: state.step, learningRate: rate)
+      let result = try tracingKernels {
+        try stage.step(trainer, step: state.step, learningRate: rate)
+      }
       let seconds = (ContinuousClock.now - mark) / .seconds(1)
       world.trace?.record("step", since: start)
       state.step += 1
@@ -173,6 +175,14 @@ final class RunLoop {
     let start = Trace.now()
     try work()
     world.trace?.record(name, since: start)
+  }
+
+  /// What kernels do is recorded in steps alone: those of a long evaluation would leave no others.
+  private func tracingKernels(_ step: () throws -> StepResult) rethrows -> StepResult {
+    let team = trainer.device.team
+    team.watch = world.trace.map { trace in { trace.record($0, $1) } }
+    defer { team.watch = nil }
+    return try step()
   }
 
   private func finish() throws {

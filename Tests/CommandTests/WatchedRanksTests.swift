@@ -141,6 +141,7 @@ struct WatchedRanksTests {
         #expect(names.contains(phase), "\(phase) on rank \(lane)")
       }
       #expect(names.contains("sum · world") == (ranks != .one))
+      #expect(names.contains("Products.product"))
     }
   }
 }
