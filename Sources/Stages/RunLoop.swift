@@ -282,7 +282,8 @@ final class RunLoop {
   private func save() throws {
     try world.agreeing { try output?.synchronize() }
     try trainer.save(
-      state, configuration: configuration.yaml, tokenizer: stage.tokenizer.json, to: store,
+      state, configuration: configuration.checkpointYAML, tokenizer: stage.tokenizer.json,
+      to: store,
       keep: configuration.checkpoint.keep)
     lastSaved = store.begin(step: state.step).finalPath
     output?.note("saved \(lastSaved ?? "")")
