@@ -95,8 +95,8 @@ final class RunLoop {
     watchdog = try Self.watchdog(
       over: world, folder: "\(folder)/.heartbeat", seconds: configuration.run.watchdogSeconds)
     var minimum = CommunicationMinimum()
-    model.parameters.addMinimum(to: &minimum)
     if let tokens = stage.tokensOfStep(dataRanks: layout.data) {
+      model.parameters.addMinimum(to: &minimum)
       model.addMinimum(to: &minimum, tokens: tokens)
     }
     meter = CollectiveMeter(mesh, minimum: minimum)
