@@ -42,7 +42,7 @@ final class RunLoop {
       ], over: world)
     var checking = ContinuousClock.now - mark
     let (layout, start) = try world.agreeing {
-      let layout = try configuration.layout.layout(ranks: world.size)
+      let layout = try configuration.resolvedLayout(ranks: world.size)
       try configuration.validate(layout)
       return (layout, try StartCheckpoint(configuration))
     }

@@ -48,7 +48,7 @@ struct TrainingOptions: ParsableArguments {
     var configuration = try RunConfiguration.load(
       file: config, settings: set + (skipBadLines ? ["examples.skipBadLines=true"] : []),
       stage: stage)
-    if let text = layout.layout { try configuration.layout.read(text, ranks: ranks) }
+    try configuration.takeLayout(layout.layout, ranks: ranks)
     return configuration
   }
 }
@@ -90,7 +90,7 @@ extension RunConfiguration {
     file: String, settings: [String], layout: LayoutOptions, ranks: Int
   ) throws -> RunConfiguration {
     var configuration = try load(file: file, settings: settings)
-    if let text = layout.layout { try configuration.layout.read(text, ranks: ranks) }
+    try configuration.takeLayout(layout.layout, ranks: ranks)
     return configuration
   }
 }
