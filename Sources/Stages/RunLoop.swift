@@ -38,7 +38,7 @@ final class RunLoop {
     try Handshake.check(
       options.handshake + [
         ("configuration", configuration.canonicalText), ("resume", String(options.isResuming)),
-        ("product kernel", productKernelName),
+        ("profile", String(options.isProfiling)), ("product kernel", productKernelName),
       ], over: world)
     var checking = ContinuousClock.now - mark
     let (layout, start) = try world.agreeing {
@@ -92,8 +92,8 @@ final class RunLoop {
       tokenizer: stage.tokenizer.fingerprint)
     let folder = store.path
     lock = try world.agreeing { world.rank == 0 ? try RunLock(folder: folder) : nil }
-    watchdog = try Self.watchdog(
-      over: world, folder: "\(folder)/.heartbeat", seconds: configuration.run.watchdogSeconds)
+    watchdog = try world.watchdog(
+      folder: "\(folder)/.heartbeat", seconds: configuration.run.watchdogSeconds)
     var minimum = CommunicationMinimum()
     if let tokens = stage.tokensOfStep(dataRanks: layout.data) {
       model.parameters.addMinimum(to: &minimum)
@@ -122,16 +122,6 @@ final class RunLoop {
       configuration: configuration, model: model, mesh: mesh, peak: peak, checking: checking,
       threads: options.threads, start: start, stage: stage.introduction)
     output?.note(introduction.text(resumed, isResuming: options.isResuming, folder: store.path))
-  }
-
-  private static func watchdog(
-    over world: Communicator, folder: String, seconds: Int
-  ) throws -> Watchdog? {
-    guard seconds > 0 else { return nil }
-    try world.agreeing { if world.rank == 0 { try Watchdog.prepare(folder: folder) } }
-    return try world.agreeing {
-      try Watchdog(over: world, folder: folder, seconds: Double(seconds))
-    }
   }
 
   // MARK: - Loop
