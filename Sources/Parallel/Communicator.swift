@@ -64,9 +64,16 @@ public final class Communicator: @unchecked Sendable {
   public func split(
     color: Int, name: String, file: StaticString = #fileID, line: UInt32 = #line
   ) -> Communicator {
-    let colors = gatherEqual([color], as: .split, at: CallSite(file: file, line: line))
+    let site = CallSite(file: file, line: line)
+    let colors = gatherEqual([color], as: .split, at: site)
+    // The same call still: ranks wait for each other in its second half as well.
+    watch.heartbeat?.enter(
+      CollectiveCall(collective: .split, sequence: sequence, bytes: 0, site: site), group: self.name
+    )
+    let part = transport.split(color: color)
+    watch.heartbeat?.leave()
     return Communicator(
-      transport.split(color: color), name: name, of: self,
+      part, name: name, of: self,
       members: zip(members, colors).filter { $0.1 == color }.map(\.0))
   }
 
