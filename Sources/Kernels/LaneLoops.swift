@@ -10,11 +10,14 @@ private let taskElements = 16_384
 extension ThreadTeam {
   /// Runs `body` on ranges of rows that cover 0 ..< rows; little work runs as one task.
   @inline(__always)
-  func forRows(_ rows: Int, width: Int, _ body: (_ rows: Range<Int>) -> Void) {
+  func forRows(
+    _ rows: Int, width: Int, function: StaticString = #function, file: StaticString = #fileID,
+    _ body: (_ rows: Range<Int>) -> Void
+  ) {
     guard rows > 0 else { return }
     let perTask =
       rows * width <= taskElements * 5 / 4 ? rows : max(1, taskElements / max(width, 1))
-    run((rows + perTask - 1) / perTask) { task, _ in
+    run((rows + perTask - 1) / perTask, function: function, file: file) { task, _ in
       body(task * perTask..<min(rows, (task + 1) * perTask))
     }
   }
@@ -25,14 +28,17 @@ extension ThreadTeam {
   /// in row 0.
   @inline(__always)
   func forSpans(
-    of shape: Matrix, contiguous: Bool, _ body: (_ row: Int, _ column: Int, _ count: Int) -> Void
+    of shape: Matrix, contiguous: Bool, function: StaticString = #function,
+    file: StaticString = #fileID, _ body: (_ row: Int, _ column: Int, _ count: Int) -> Void
   ) {
     guard contiguous else {
-      return forRows(shape.rows, width: shape.columns) { rows in
+      return forRows(shape.rows, width: shape.columns, function: function, file: file) { rows in
         for row in rows { body(row, 0, shape.columns) }
       }
     }
-    forRows(shape.count, width: 1) { span in body(0, span.lowerBound, span.count) }
+    forRows(shape.count, width: 1, function: function, file: file) { span in
+      body(0, span.lowerBound, span.count)
+    }
   }
 
   /// Sums over rows in a fixed order: `body` adds a range of rows into its own zeroed row of
@@ -40,6 +46,7 @@ extension ThreadTeam {
   @inline(__always)
   func sumOverRows<Scalar: KernelScalar>(
     _ rows: Int, into result: Pointer<Scalar>?, columns: Int, accumulate: Bool,
+    function: StaticString = #function, file: StaticString = #fileID,
     _ body: (_ rows: Range<Int>, _ partial: Pointer<Scalar>) -> Void
   ) {
     let perTask = max(32, taskElements / max(columns, 1))
@@ -47,7 +54,7 @@ extension ThreadTeam {
     // Workers write into the caller's scratch, which the caller does not ask for again meanwhile.
     let partials = scratch(bytes: tasks * columns * MemoryLayout<Scalar>.stride, worker: 0)
       .assumingMemoryBound(to: Scalar.self)
-    run(tasks) { task, _ in
+    run(tasks, function: function, file: file) { task, _ in
       let partial = partials + task * columns
       partial.update(repeating: 0, count: columns)
       body(task * perTask..<min(rows, (task + 1) * perTask), partial)

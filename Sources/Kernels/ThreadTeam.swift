@@ -13,6 +13,8 @@ import Synchronization
 // by workers only once they have claimed one, while the caller waits for it (release/acquire).
 public final class ThreadTeam: @unchecked Sendable {
   public let size: Int
+  /// Does the work of each kernel where it is set, and sees which it is and how long it takes.
+  public var watch: ((_ kernel: KernelName, _ work: () -> Void) -> Void)?
   private var job: ((Int, Int) -> Void)?
   private var taskCount = 0
   /// The job's number in the high half, how many of its tasks nobody has claimed in the low half.
@@ -77,7 +79,15 @@ public final class ThreadTeam: @unchecked Sendable {
   /// Runs `body(task, worker)` for each task in 0 ..< tasks; returns when all are done.
   ///
   /// Which worker gets which task is left to chance: results must not depend on it.
-  public func run(_ tasks: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
+  public func run(
+    _ tasks: Int, function: StaticString = #function, file: StaticString = #fileID,
+    _ body: (_ task: Int, _ worker: Int) -> Void
+  ) {
+    guard let watch else { return share(tasks, body) }
+    watch(KernelName(function: function, file: file)) { share(tasks, body) }
+  }
+
+  private func share(_ tasks: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
     guard size > 1 && tasks > 1 else {
       for task in 0..<tasks { body(task, 0) }
       return

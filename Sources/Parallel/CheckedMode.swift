@@ -141,7 +141,7 @@ extension Communicator {
       return
     }
     end(
-      after: MismatchedCollectives(
+      after: RanksOutOfStep(
         text: """
           in group '\(name)' rank \(members[peer]) sends \(announced[peer]) bytes, this rank \
           expects \(receive[peer]) at \(site)

@@ -17,7 +17,9 @@ public final class Communicator: @unchecked Sendable {
   /// The ranks of this group as the world numbers them.
   public let members: [Int]
   /// Who this rank is in messages; the mesh adds its coordinates.
-  public internal(set) var speaker: String
+  public internal(set) var speaker: String {
+    didSet { watch.heartbeat?.write(speaker: speaker) }
+  }
   /// What the collectives of this group have cost so far.
   public private(set) var accounting = CollectiveAccounting()
   let transport: any Transport
@@ -65,9 +67,16 @@ public final class Communicator: @unchecked Sendable {
   public func split(
     color: Int, name: String, file: StaticString = #fileID, line: UInt32 = #line
   ) -> Communicator {
-    let colors = gatherEqual([color], as: .split, at: CallSite(file: file, line: line))
+    let site = CallSite(file: file, line: line)
+    let colors = gatherEqual([color], as: .split, at: site)
+    // The same call still: ranks wait for each other in its second half as well.
+    watch.heartbeat?.enter(
+      CollectiveCall(collective: .split, sequence: sequence, bytes: 0, site: site), group: self.name
+    )
+    let part = transport.split(color: color)
+    watch.heartbeat?.leave()
     return Communicator(
-      transport.split(color: color), name: name, of: self,
+      part, name: name, of: self,
       members: zip(members, colors).filter { $0.1 == color }.map(\.0))
   }
 
@@ -214,14 +223,15 @@ extension Communicator {
     return CollectiveCall(collective: collective, sequence: sequence, bytes: bytes, site: site)
   }
 
-  /// Does what a collective takes, where everybody can see it; nothing in a group of one.
-  func spend(in call: CollectiveCall, _ work: () -> Void) {
+  /// Does what a collective takes, where everybody can see it; nothing in a group of one. Of one that
+  /// was `begunBefore` it is the end.
+  func spend(in call: CollectiveCall, begunBefore: Bool = false, _ work: () -> Void) {
     guard size > 1 else { return }
     let start = nanoseconds()
     watch.heartbeat?.enter(call, group: name)
     work()
     watch.heartbeat?.leave()
-    watch.trace?.record(call, of: self, since: start)
+    watch.trace?.record(call, of: self, since: start, begunBefore: begunBefore)
     accounting[call.collective].seconds += Double(nanoseconds() - start) * 1e-9
   }
 

@@ -56,25 +56,28 @@ final class Heartbeat: @unchecked Sendable {
   let path: String
   private let memory: UnsafeMutableRawPointer
 
-  /// Makes the file.
-  init(path: String, speaker: String) throws {
+  /// Makes the file in a folder that is there, or else should be `accepted`.
+  init(path: String, speaker: String, accepted: String) throws {
     self.path = path
+    func failure(_ code: Int32) -> HeartbeatError {
+      HeartbeatError(path: path, code: code, accepted: code == ENOENT ? accepted : nil)
+    }
     let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { throw HeartbeatError(path: path, code: errno) }
+    guard descriptor >= 0 else { throw failure(errno) }
     defer { close(descriptor) }
     // Written once, so that a full disk is an error here and not a signal at some later store.
     let empty = [UInt8](repeating: 0, count: Place.fileBytes)
     guard pwrite(descriptor, empty, empty.count, 0) == empty.count else {
-      throw HeartbeatError(path: path, code: errno)
+      throw failure(errno)
     }
     let mapped = mmap(nil, Place.fileBytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
-    guard let mapped, mapped != MAP_FAILED else { throw HeartbeatError(path: path, code: errno) }
+    guard let mapped, mapped != MAP_FAILED else { throw failure(errno) }
     memory = mapped
     let here = Whereabouts()
     set(Place.process, Int(getpid()))
     set(Place.namespace, here.namespace)
     Place.host.write(here.host, to: memory)
-    Place.speaker.write(speaker, to: memory)
+    write(speaker: speaker)
     set(Place.magic, Place.mark)
   }
 
@@ -82,6 +85,9 @@ final class Heartbeat: @unchecked Sendable {
 
   /// Grows with everything that the rank gets done.
   var pulse: Int { memory.load(fromByteOffset: Place.pulse, as: Int.self) }
+
+  /// Who the rank is in messages.
+  func write(speaker: String) { Place.speaker.write(speaker, to: memory) }
 
   /// The rank goes on.
   func beat() { set(Place.pulse, pulse &+ 1) }
@@ -238,7 +244,10 @@ private struct Whereabouts {
 public struct HeartbeatError: Error, CustomStringConvertible {
   let path: String
   let code: Int32
+  /// What would do, where that is known.
+  let accepted: String?
   public var description: String {
     "\(path): cannot make the heartbeat file: \(String(cString: strerror(code)))"
+      + (accepted.map { "; accepted: \($0)" } ?? "")
   }
 }

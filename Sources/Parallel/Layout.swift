@@ -40,9 +40,12 @@ public struct Layout: Hashable, Sendable, Codable, CustomStringConvertible {
 
   /// Reads `tensor=2,expert=4,expert-tensor=1`, in any order; what is missing is 1 or follows.
   ///
-  /// - Throws: `LayoutError` for unknown axes, bad numbers, and sizes that do not multiply.
-  public init(_ text: String, ranks: Int) throws {
-    self = try LayoutSizes(text).layout(ranks: ranks)
+  /// - Throws: `LayoutError` for unknown axes, bad numbers, and sizes that do not multiply; it names the
+  ///   nearest that are allowed.
+  public init(
+    _ text: String, ranks: Int, suggesting isAllowed: (Layout) -> Bool = { _ in true }
+  ) throws {
+    self = try LayoutSizes(text).layout(ranks: ranks, suggesting: isAllowed)
   }
 
   public subscript(_ axis: MeshAxis) -> Int {
@@ -76,12 +79,13 @@ public struct Layout: Hashable, Sendable, Codable, CustomStringConvertible {
 }
 
 /// Sizes as somebody wrote them: not yet known to multiply.
-private struct LayoutSizes {
+package struct LayoutSizes {
   private var sizes: [MeshAxis: Int] = [:]
 
-  init() {}
+  package init() {}
 
-  init(_ text: String) throws {
+  /// Throws `LayoutError` for unknown axes and bad numbers.
+  package init(_ text: String) throws {
     for item in text.split(separator: ",", omittingEmptySubsequences: true) {
       let parts = item.split(separator: "=", maxSplits: 1).map {
         $0.trimmingPrefix { $0 == " " }.prefix { $0 != " " }
@@ -103,7 +107,8 @@ private struct LayoutSizes {
     }
   }
 
-  subscript(_ axis: MeshAxis) -> Int? {
+  /// Nil where the size follows from the others, or is 1.
+  package subscript(_ axis: MeshAxis) -> Int? {
     get { sizes[axis] }
     set { sizes[axis] = newValue }
   }
@@ -121,21 +126,28 @@ private struct LayoutSizes {
     }
   }
 
-  func layout(ranks: Int) throws -> Layout {
+  /// The layout of so many ranks. Throws `LayoutError` with the nearest of those that are allowed where
+  /// there is none.
+  package func layout(
+    ranks: Int, suggesting isAllowed: (Layout) -> Bool = { _ in true }
+  ) throws -> Layout {
     let possible = Layout.all(ranks: ranks)
     if let layout = possible.first(where: matches) { return layout }
-    let nearest = possible.map { ($0, distance(to: $0)) }.sorted { $0.1 < $1.1 }.prefix(4)
+    let nearest = possible.filter(isAllowed).map { ($0, distance(to: $0)) }
+      .sorted { $0.1 < $1.1 }.prefix(4).map { $0.0.description }
+    let others =
+      nearest.isEmpty ? "no other would do" : "nearest: \(nearest.joined(separator: "; "))"
     let asked = MeshAxis.allCases.compactMap { axis in sizes[axis].map { "\(axis.rawValue)=\($0)" }
     }
     throw LayoutError(
       text: """
         layout '\(asked.joined(separator: ","))' is impossible on \(ranks) \
         rank\(ranks == 1 ? "" : "s"): data × tensor and expert-data × expert × expert-tensor must \
-        each be \(ranks); nearest: \(nearest.map { $0.0.description }.joined(separator: "; "))
+        each be \(ranks); \(others)
         """)
   }
 
-  /// How many times some size would have to change, multiplied over the axes, as a logarithm.
+  /// How many times too large or too small each size is, less one, added over the axes.
   private func distance(to layout: Layout) -> Double {
     MeshAxis.allCases.reduce(0) { total, axis in
       guard let size = sizes[axis] ?? (axis == .data || axis == .expertData ? nil : 1) else {
@@ -149,6 +161,7 @@ private struct LayoutSizes {
 
 /// A layout that cannot be had.
 public struct LayoutError: AgreedError, CustomStringConvertible {
-  let text: String
+  private let text: String
+  package init(text: String) { self.text = text }
   public var description: String { text }
 }

@@ -60,7 +60,7 @@ public final class PendingReduceScatter {
   /// Returns when it is over.
   public func wait() {
     guard let exchange else { return }
-    group.spend(in: call) { exchange.wait() }
+    group.spend(in: call, begunBefore: true) { exchange.wait() }
     add()
   }
 
@@ -114,7 +114,7 @@ public final class PendingAllGather {
   /// Returns when it is over.
   public func wait() {
     guard let exchange else { return }
-    group.spend(in: call) { exchange.wait() }
+    group.spend(in: call, begunBefore: true) { exchange.wait() }
     self.exchange = nil
   }
 }

@@ -76,11 +76,6 @@ public struct Placement: Hashable, Sendable {
     return slice
   }
 
-  /// The slice that this rank of the mesh holds.
-  public func slice(of shape: [Int], on mesh: ProcessMesh) -> [Range<Int>] {
-    slice(of: shape, at: mesh.position)
-  }
-
   /// What tells apart ranks that hold different slices; replicas have equal keys.
   func replicaKey(at position: MeshPosition) -> [Int] {
     splits.map { split in

@@ -72,7 +72,6 @@ public final class ProcessMesh: CustomStringConvertible {
     return placement.splits[0].axis
   }
 
-  public func coordinate(_ axis: MeshAxis) -> Int { position.coordinate(axis) }
   public func size(_ axis: MeshAxis) -> Int { layout[axis] }
 
   /// `rank 5 of 8: data 2, tensor 1; expert-data 1, expert 1`

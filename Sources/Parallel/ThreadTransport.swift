@@ -116,8 +116,8 @@ final class ThreadTransport: Transport {
   private func fail(_ text: String) -> Never { group.end(rank, .init(text: text)) }
 }
 
-/// Ranks of one process met different collectives, or wait for each other for ever.
-public struct MismatchedCollectives: Error, CustomStringConvertible {
+/// Ranks that met different collectives, or counts, or wait for each other for ever.
+public struct RanksOutOfStep: Error, CustomStringConvertible {
   let text: String
   public var description: String { "mismatched collectives: \(text)" }
 }
@@ -229,7 +229,7 @@ final class ThreadGroup: @unchecked Sendable {
   func end(_ rank: Int, _ failure: Failure) -> Never {
     if let text = failure.text {
       let speaker = "rank \(members[rank])"
-      run.fail(RankError(speaker: speaker, error: MismatchedCollectives(text: text)))
+      run.fail(RankError(speaker: speaker, error: RanksOutOfStep(text: text)))
     }
     pthread_exit(nil)
   }

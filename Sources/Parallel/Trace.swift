@@ -1,20 +1,23 @@
-// What a rank did when: the last phases and collectives, for a timeline over all ranks.
+// What a rank did when: the last phases, collectives and kernels, for a timeline over all ranks.
 
 import Kernels
 
 /// The recorder of one rank; made by `Communicator.startTrace`.
 public final class Trace {
-  /// Events that a rank keeps: the last ones.
+  /// Phases and collectives that a rank keeps, and kernels as well: the last ones of each.
   public static let capacity = 20_000
 
+  enum Kind: Int { case span, kernel, collective, begunBefore }
+
   struct Event {
+    var kind: Kind
     var start: Int
     var end: Int
     /// Place in `names`.
     var name: Int
     /// The step of a span, the bytes sent in a collective.
-    var value: Int
-    /// Which collective of its group it was; 0 for a span.
+    var value = 0
+    /// Which collective of its group it was.
     var sequence = 0
     /// Place of the group's name in `names`, and its first rank.
     var group = 0
@@ -22,29 +25,50 @@ public final class Trace {
     /// Place of the call site in `names`.
     var site = 0
 
-    static let numbers = 8
-    var encoded: [Int] { [start, end, name, value, sequence, group, first, site] }
+    static let numbers = 9
+    var encoded: [Int] {
+      [kind.rawValue, start, end, name, value, sequence, group, first, site]
+    }
 
-    init(start: Int, end: Int, name: Int, value: Int) {
-      (self.start, self.end, self.name, self.value) = (start, end, name, value)
+    init(_ kind: Kind, start: Int, end: Int, name: Int) {
+      (self.kind, self.start, self.end, self.name) = (kind, start, end, name)
     }
 
     init(_ numbers: ArraySlice<Int>) {
       let n = Array(numbers)
-      self.init(start: n[0], end: n[1], name: n[2], value: n[3])
-      (sequence, group, first, site) = (n[4], n[5], n[6], n[7])
+      self.init(Kind(rawValue: n[0])!, start: n[1], end: n[2], name: n[3])
+      (value, sequence, group, first, site) = (n[4], n[5], n[6], n[7], n[8])
     }
   }
 
-  /// A ring once it is full.
-  private var ring: [Event] = []
-  private var oldest = 0
+  /// The last events that were added.
+  private struct Ring {
+    private var kept: [Event] = []
+    private var oldest = 0
+
+    mutating func add(_ event: Event) {
+      if kept.count < Trace.capacity {
+        kept.append(event)
+      } else {
+        kept[oldest] = event
+        oldest = (oldest + 1) % Trace.capacity
+      }
+    }
+
+    /// In the order in which they ended.
+    var events: [Event] { Array(kept[oldest...] + kept[..<oldest]) }
+  }
+
+  private var ring = Ring()
+  /// Apart, since kernels are so many that they would push out everything else.
+  private var kernels = Ring()
   private(set) var names: [String] = []
   private var places: [String: Int] = [:]
   /// Of collectives that were recorded before, what does not change between calls.
   private var callers: [Caller: (name: Int, group: Int, site: Int)] = [:]
+  private var kernelNames: [KernelName: Int] = [:]
 
-  init() { ring.reserveCapacity(Self.capacity) }
+  init() {}
 
   /// The clock of all events, in nanoseconds.
   public static func now() -> Int { nanoseconds() }
@@ -54,11 +78,25 @@ public final class Trace {
 
   /// Something that this rank did from `start` until now.
   public func record(_ name: String, since start: Int) {
-    add(Event(start: start, end: nanoseconds(), name: place(name), value: step))
+    var event = Event(.span, start: start, end: nanoseconds(), name: place(name))
+    event.value = step
+    ring.add(event)
   }
 
-  /// A collective over, from `start` until now.
-  func record(_ call: CollectiveCall, of group: Communicator, since start: Int) {
+  /// Does a kernel's work, and records it.
+  public func record(_ kernel: KernelName, _ work: () -> Void) {
+    let start = nanoseconds()
+    work()
+    let end = nanoseconds()
+    let name = kernelNames[kernel] ?? place(kernel.description)
+    kernelNames[kernel] = name
+    kernels.add(Event(.kernel, start: start, end: end, name: name))
+  }
+
+  /// A collective over, from `start` until now; or the end of one that was `begunBefore`.
+  func record(
+    _ call: CollectiveCall, of group: Communicator, since start: Int, begunBefore: Bool
+  ) {
     let end = nanoseconds()
     let caller = Caller(
       group: ObjectIdentifier(group), collective: call.collective,
@@ -67,10 +105,11 @@ public final class Trace {
       callers[caller]
       ?? (place(call.collective.name), place(group.name), place(call.site.description))
     callers[caller] = known
-    var event = Event(start: start, end: end, name: known.name, value: call.bytes)
-    (event.sequence, event.group, event.first) = (call.sequence, known.group, group.members[0])
-    event.site = known.site
-    add(event)
+    var event = Event(
+      begunBefore ? .begunBefore : .collective, start: start, end: end, name: known.name)
+    (event.value, event.sequence) = (call.bytes, call.sequence)
+    (event.group, event.first, event.site) = (known.group, group.members[0], known.site)
+    ring.add(event)
   }
 
   private struct Caller: Hashable {
@@ -80,15 +119,6 @@ public final class Trace {
     let line: UInt32
   }
 
-  private func add(_ event: Event) {
-    if ring.count < Self.capacity {
-      ring.append(event)
-    } else {
-      ring[oldest] = event
-      oldest = (oldest + 1) % Self.capacity
-    }
-  }
-
   private func place(_ name: String) -> Int {
     if let known = places[name] { return known }
     places[name] = names.count
@@ -96,130 +126,14 @@ public final class Trace {
     return names.count - 1
   }
 
-  /// In the order in which they ended.
-  var events: [Event] { Array(ring[oldest...] + ring[..<oldest]) }
-}
-
-/// One rank's lane of a timeline, in nanoseconds of rank 0's clock.
-public struct RankTrace: Sendable {
-  public struct Event: Sendable, Equatable {
-    public let name: String
-    public let start: Int
-    public let end: Int
-    public let detail: Detail
-
-    package init(name: String, start: Int, end: Int, detail: Detail) {
-      self.name = name
-      self.start = start
-      self.end = end
-      self.detail = detail
-    }
-  }
-
-  public enum Detail: Sendable, Equatable {
-    case span(step: Int)
-    /// `waited` nanoseconds of it passed until the last rank of the group had come.
-    case collective(group: String, call: Int, bytes: Int, site: String, waited: Int)
-  }
-
-  /// `rank 5 of 8: data 2, tensor 1; expert-data 1, expert 1`
-  public let speaker: String
-  /// What began first comes first; of what began together, the longest.
-  public let events: [Event]
-
-  package init(speaker: String, events: [Event]) {
-    self.speaker = speaker
-    self.events = events
-  }
+  var events: [Event] { ring.events + kernels.events }
 }
 
 extension Communicator {
-  /// Begins to record what this rank does; the last `Trace.capacity` events are kept.
+  /// Begins to record what this rank does; the last `Trace.capacity` phases and collectives are kept,
+  /// and as many kernels.
   public func startTrace() { watch.trace = Trace() }
 
   /// Where this rank records; nil unless it does.
   public var trace: Trace? { watch.trace }
-
-  /// Ends recording, and gives rank 0 every rank's events; the others get none. Every rank of the
-  /// world calls it alike.
-  public func gatherTraces() -> [RankTrace] {
-    let trace = watch.trace ?? Trace()
-    watch.trace = nil
-    let offset = ClockBounds.measure(over: self).offset
-    let numbers = trace.events.flatMap(\.encoded)
-    let lanes = gather(TraceLane(speaker: speaker, names: trace.names, offset: offset))
-    let counts = gather(numbers.count * MemoryLayout<Int>.stride)
-    var all = [Int](
-      repeating: 0, count: rank == 0 ? counts.reduce(0, +) / MemoryLayout<Int>.stride : 0)
-    numbers.withUnsafeBytes { own in
-      all.withUnsafeMutableBytes { all in
-        gather(
-          own, into: rank == 0 ? all.baseAddress ?? noMemory : nil, counts: counts, to: 0)
-      }
-    }
-    guard rank == 0 else { return [] }
-    var rest = all[...]
-    return RankTrace.lanes(
-      zip(lanes, counts).map { lane, bytes in
-        let count = bytes / MemoryLayout<Int>.stride
-        defer { rest = rest.dropFirst(count) }
-        let own = Array(rest.prefix(count))
-        return (
-          lane,
-          stride(from: 0, to: count, by: Trace.Event.numbers).map { first in
-            var event = Trace.Event(own[first..<first + Trace.Event.numbers])
-            event.start -= lane.offset
-            event.end -= lane.offset
-            return event
-          }
-        )
-      })
-  }
-}
-
-/// What names the numbers of a rank's events.
-struct TraceLane: Codable {
-  let speaker: String
-  let names: [String]
-  /// What this rank's clock is ahead of rank 0's.
-  let offset: Int
-}
-
-extension RankTrace {
-  private struct Meeting: Hashable {
-    let group: String
-    let first: Int
-    let sequence: Int
-  }
-
-  /// Events by their names; a rank waits in a collective until the last of its group comes.
-  static func lanes(_ lanes: [(TraceLane, [Trace.Event])]) -> [RankTrace] {
-    var latest: [Meeting: Int] = [:]
-    for (lane, events) in lanes {
-      for event in events where event.sequence > 0 {
-        let meeting = Meeting(
-          group: lane.names[event.group], first: event.first, sequence: event.sequence)
-        latest[meeting] = max(latest[meeting] ?? event.start, event.start)
-      }
-    }
-    return lanes.map { lane, events in
-      let named = events.map { event in
-        guard event.sequence > 0 else {
-          return Event(
-            name: lane.names[event.name], start: event.start, end: event.end,
-            detail: .span(step: event.value))
-        }
-        let group = lane.names[event.group]
-        let meeting = Meeting(group: group, first: event.first, sequence: event.sequence)
-        return Event(
-          name: lane.names[event.name], start: event.start, end: event.end,
-          detail: .collective(
-            group: group, call: event.sequence, bytes: event.value, site: lane.names[event.site],
-            waited: min(latest[meeting]!, event.end) - event.start))
-      }
-      return RankTrace(
-        speaker: lane.speaker,
-        events: named.sorted { ($0.start, -$0.end) < ($1.start, -$1.end) })
-    }
-  }
 }

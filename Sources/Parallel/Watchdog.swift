@@ -25,12 +25,16 @@ public final class Watchdog {
   /// Begins to watch, as long as the object lives. All ranks of `world` do so, with the same prepared
   /// folder and time. The files stay where a rank is killed or stops.
   ///
-  /// - Throws: `HeartbeatError` where the rank's file cannot be made.
-  public init(over world: Communicator, folder: String, seconds: Double) throws {
+  /// - Throws: `HeartbeatError` where the rank's file cannot be made; a folder that is not there is
+  ///   another host's, and `accepted` says which one would do.
+  public init(
+    over world: Communicator, folder: String, seconds: Double,
+    accepted: String = "a folder that all hosts share"
+  ) throws {
     require(seconds > 0, "a watchdog that waits \(seconds) s")
     watch = world.watch
     let heartbeat = try Heartbeat(
-      path: Patrol.path(folder, rank: world.rank), speaker: world.speaker)
+      path: Patrol.path(folder, rank: world.rank), speaker: world.speaker, accepted: accepted)
     heartbeat.begin(step: watch.step)
     watch.heartbeat = heartbeat
     patrol = Patrol(heartbeat, over: world, folder: folder, seconds: seconds)

@@ -78,6 +78,7 @@ struct PolicyModels {
     sizes.router.balanceCoefficient = configuration.model.router.balanceCoefficient
     sizes.router.zCoefficient = configuration.model.router.zCoefficient
     let model = try model(critic, sizes, beside: trainer)
+    try model.parameters.checkWiring(over: trainer.mesh.world)
     model.recomputesBlocks = trainer.model.recomputesBlocks
     let settings = configuration.optimizer
     return Trainer(
@@ -90,12 +91,13 @@ struct PolicyModels {
   private func model(
     _ checkpoint: StartCheckpoint, _ sizes: ModelConfiguration, beside trainer: Trainer
   ) throws -> LanguageModel {
-    let model = try trainer.mesh.world.agreeing {
+    try trainer.mesh.world.agreeing {
+      try sizes.validate()
       try sizes.validate(trainer.mesh.layout)
-      return try LanguageModel(
-        sizes, on: trainer.device, mesh: trainer.mesh, seed: UInt64(configuration.run.seed),
-        dispatch: configuration.layout.dispatch)
     }
+    let model = try LanguageModel(
+      sizes, on: trainer.device, mesh: trainer.mesh, seed: UInt64(configuration.run.seed),
+      dispatch: configuration.layout.dispatch)
     try checkpoint.load(into: model, over: trainer.mesh.world)
     return model
   }

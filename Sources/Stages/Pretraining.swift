@@ -37,7 +37,7 @@ public final class Pretraining: Stage {
   }
 
   public func tokensOfStep(dataRanks: Int) -> Int? {
-    configuration.training.batch / dataRanks * configuration.data.sequenceLength
+    configuration.largestShareOfTokens(dataRanks: dataRanks)
   }
 
   public func bitsPerCharacter(_ loss: Double) -> Double? { text.bitsPerCharacter(loss) }

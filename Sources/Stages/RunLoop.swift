@@ -38,11 +38,11 @@ final class RunLoop {
     try Handshake.check(
       options.handshake + [
         ("configuration", configuration.canonicalText), ("resume", String(options.isResuming)),
-        ("product kernel", productKernelName),
+        ("profile", String(options.isProfiling)), ("product kernel", productKernelName),
       ], over: world)
     var checking = ContinuousClock.now - mark
     let (layout, start) = try world.agreeing {
-      let layout = try configuration.layout.layout(ranks: world.size)
+      let layout = try configuration.resolvedLayout(ranks: world.size)
       try configuration.validate(layout)
       return (layout, try StartCheckpoint(configuration))
     }
@@ -92,11 +92,11 @@ final class RunLoop {
       tokenizer: stage.tokenizer.fingerprint)
     let folder = store.path
     lock = try world.agreeing { world.rank == 0 ? try RunLock(folder: folder) : nil }
-    watchdog = try Self.watchdog(
-      over: world, folder: "\(folder)/.heartbeat", seconds: configuration.run.watchdogSeconds)
+    watchdog = try world.watchdog(
+      folder: "\(folder)/.heartbeat", seconds: configuration.run.watchdogSeconds)
     var minimum = CommunicationMinimum()
-    model.parameters.addMinimum(to: &minimum)
     if let tokens = stage.tokensOfStep(dataRanks: layout.data) {
+      model.parameters.addMinimum(to: &minimum)
       model.addMinimum(to: &minimum, tokens: tokens)
     }
     meter = CollectiveMeter(mesh, minimum: minimum)
@@ -124,16 +124,6 @@ final class RunLoop {
     output?.note(introduction.text(resumed, isResuming: options.isResuming, folder: store.path))
   }
 
-  private static func watchdog(
-    over world: Communicator, folder: String, seconds: Int
-  ) throws -> Watchdog? {
-    guard seconds > 0 else { return nil }
-    try world.agreeing { if world.rank == 0 { try Watchdog.prepare(folder: folder) } }
-    return try world.agreeing {
-      try Watchdog(over: world, folder: folder, seconds: Double(seconds))
-    }
-  }
-
   // MARK: - Loop
 
   func train() throws -> RunOutcome {
@@ -145,7 +135,9 @@ final class RunLoop {
       let mark = ContinuousClock.now
       meter.start()
       let rate = configuration.optimizer.learningRate * schedule.factor(step: state.step)
-      let result = try stage.step(trainer, step: state.step, learningRate: rate)
+      let result = try tracingKernels {
+        try stage.step(trainer, step: state.step, learningRate: rate)
+      }
       let seconds = (ContinuousClock.now - mark) / .seconds(1)
       world.trace?.record("step", since: start)
       state.step += 1
@@ -173,6 +165,14 @@ final class RunLoop {
     let start = Trace.now()
     try work()
     world.trace?.record(name, since: start)
+  }
+
+  /// What kernels do is recorded in steps alone: those of a long evaluation would leave no others.
+  private func tracingKernels(_ step: () throws -> StepResult) rethrows -> StepResult {
+    let team = trainer.device.team
+    team.watch = world.trace.map { trace in { trace.record($0, $1) } }
+    defer { team.watch = nil }
+    return try step()
   }
 
   private func finish() throws {
@@ -272,7 +272,8 @@ final class RunLoop {
   private func save() throws {
     try world.agreeing { try output?.synchronize() }
     try trainer.save(
-      state, configuration: configuration.yaml, tokenizer: stage.tokenizer.json, to: store,
+      state, configuration: configuration.checkpointYAML, tokenizer: stage.tokenizer.json,
+      to: store,
       keep: configuration.checkpoint.keep)
     lastSaved = store.begin(step: state.step).finalPath
     output?.note("saved \(lastSaved ?? "")")

@@ -40,7 +40,8 @@ public protocol Stage: AnyObject, SendableMetatype {
   var carried: [Double] { get }
   func restore(_ carried: [Double])
 
-  /// Tokens of the micro-batches of every step on a rank; nil where steps differ.
+  /// Tokens of the micro-batches of every step on the data rank that has most, which is the first; nil
+  /// where steps differ, or make several updates.
   func tokensOfStep(dataRanks: Int) -> Int?
 
   /// Of a step's loss; nil where characters are not counted.
@@ -94,6 +95,13 @@ extension Stage {
   public func figures(
     _ result: StepResult, over world: Communicator
   ) -> [(name: String, value: Double)] { [] }
+}
+
+extension RunConfiguration {
+  /// Tokens of a step on the first of `dataRanks`, where every sequence is full: no rank has more.
+  func largestShareOfTokens(dataRanks: Int) -> Int {
+    share(of: training.batch, part: 0, of: dataRanks).count * data.sequenceLength
+  }
 }
 
 extension ChatTemplate {

@@ -27,7 +27,7 @@ public final class SupervisedFineTuning: Stage {
   }
 
   public func tokensOfStep(dataRanks: Int) -> Int? {
-    configuration.training.batch / dataRanks * configuration.data.sequenceLength
+    configuration.largestShareOfTokens(dataRanks: dataRanks)
   }
 
   public func figures(

@@ -14,30 +14,21 @@ public enum ExpertDispatch: String, Codable, Sendable, CaseIterable {
   /// Whichever moves fewer bytes; if that is the exchange, in parts where ranks are on several machines.
   case automatic
 
-  /// Rows that a rank sends in one layer's forward pass, for each of its tokens.
+  /// This; of `automatic`, what sends fewer rows in one layer's forward pass for each of a rank's
+  /// tokens.
   ///
   /// With n ranks over the experts and m over each expert's hidden width: k·(n − 1)/n to exchange
   /// choices, which then go to m − 1 sharers, and as much back; n·m − 1 there and back to gather.
-  func rows(_ configuration: RouterConfiguration, _ layout: Layout) -> Double {
-    let k = Double(configuration.expertsPerToken)
-    let n = Double(layout.expert)
-    let m = Double(layout.expertTensor)
-    return switch self {
-    case .exchange, .overlapped: 2 * (k * (n - 1) / n + k * (m - 1))
-    case .gather: 2 * (n * m - 1)
-    case .automatic:
-      min(Self.exchange.rows(configuration, layout), Self.gather.rows(configuration, layout))
-    }
-  }
-
-  /// This, or what it chooses.
   public func resolved(
     _ configuration: RouterConfiguration, _ layout: Layout, spansMachines: Bool
   ) -> ExpertDispatch {
     guard self == .automatic else { return self }
-    if Self.gather.rows(configuration, layout) < Self.exchange.rows(configuration, layout) {
-      return .gather
-    }
+    let k = Double(configuration.expertsPerToken)
+    let n = Double(layout.expert)
+    let m = Double(layout.expertTensor)
+    let exchanged = 2 * (k * (n - 1) / n + k * (m - 1))
+    let gathered = 2 * (n * m - 1)
+    if gathered < exchanged { return .gather }
     return spansMachines ? .overlapped : .exchange
   }
 }
@@ -76,6 +67,11 @@ struct ModelGroups {
 }
 
 extension ModelConfiguration {
+  /// Whether this model can be split so.
+  public func allows(_ layout: Layout) -> Bool {
+    (try? validate()) != nil && (try? validate(layout)) != nil
+  }
+
   /// Rows of the query projection: by heads, which stay with the key/value head that they read.
   var queryPlacement: Placement {
     .split(0, over: .tensor, parts: heads, groups: keyValueHeads)

@@ -57,7 +57,7 @@ struct BenchmarkCommand: ParsableCommand {
     let (configuration, layout) = try world.agreeing {
       let configuration = try RunConfiguration.load(
         file: config, settings: set, layout: self.layout, ranks: world.size)
-      let layout = try configuration.layout.layout(ranks: world.size)
+      let layout = try configuration.resolvedLayout(ranks: world.size)
       try configuration.model.validate()
       try configuration.model.validate(layout)
       try configuration.validate(layout)
@@ -66,6 +66,11 @@ struct BenchmarkCommand: ParsableCommand {
         copies: RankOptions.onThisMachine(inProcess: ranks.ranksInProcess))
       return (configuration, layout)
     }
+    let watchdog = try RankStart(
+      command: "benchmark", fields: [("configuration", configuration.canonicalText)],
+      folder: configuration.run.folder, watchdogSeconds: configuration.run.watchdogSeconds
+    ).begin(on: world)
+    defer { withExtendedLifetime(watchdog) {} }
     let threads = RankOptions.threads(
       configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
     let device = try world.agreeing {

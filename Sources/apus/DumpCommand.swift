@@ -37,18 +37,29 @@ struct DumpCommand: ParsableCommand {
   }
 
   private func dump(on world: Communicator) throws {
-    let (folder, dumped, split) = try world.agreeing {
+    let (folder, dumped, split, batchSum) = try world.agreeing {
       let folder = try ModelFolder(self.model)
       let sizes = folder.configuration.model
       let batch = try DumpBatch(file: self.batch, vocabulary: sizes.vocabulary)
-      let split = try Layout(layout.layout ?? "", ranks: world.size)
+      let split = try Layout(
+        layout.layout ?? "", ranks: world.size, suggesting: sizes.allows)
       try sizes.validate(split)
       // Weights and gradients.
       try sizes.checkFits(
         held: 2, dealt: 0, precision: precision, layout: split,
         copies: RankOptions.onThisMachine(inProcess: ranks.ranksInProcess))
-      return (folder, batch, split)
+      return (folder, batch, split, try Digest.sha256(file: self.batch))
     }
+    let watchdog = try RankStart(
+      command: "dump",
+      fields: [
+        ("the model's configuration", folder.configuration.model.canonicalText),
+        ("batch", batchSum),
+      ], folder: URL(fileURLWithPath: output).deletingLastPathComponent().path,
+      accepted: "an --output in a folder that all hosts share",
+      watchdogSeconds: RunSettings().watchdogSeconds
+    ).begin(on: world)
+    defer { withExtendedLifetime(watchdog) {} }
     let device = try world.agreeing {
       try Device(
         precision: precision,

@@ -52,7 +52,7 @@ struct ImportCommand: ParsableCommand {
       model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: 0)
     let state = RunState(step: 0, seed: 0, tokens: 0, corpus: "", tokenizer: "")
     try trainer.save(
-      state, configuration: configuration.yaml, tokenizer: tokenizer, to: store, keep: 0)
+      state, configuration: configuration.checkpointYAML, tokenizer: tokenizer, to: store, keep: 0)
     say(
       "\(store.begin(step: 0).finalPath): \(model.parameters.count) parameters of "
         + "\(source.configuration.family.rawValue)")

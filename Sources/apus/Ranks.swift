@@ -6,17 +6,22 @@ import Kernels
 import Parallel
 import Training
 
-/// Options of every command that can run on several ranks.
-struct RankOptions: ParsableArguments {
-  @Option(
-    help: "Run this many ranks as threads of one process, for debugging (instead of mpirun).")
-  var ranksInProcess: Int?
+/// What every command whose ranks meet can be told of their collectives.
+struct CheckingOptions: ParsableArguments {
   @Flag(
     help: """
       Compare before each collective what the ranks came for, and from which line: a mismatch is named \
       instead of hanging or corrupting. Slower.
       """)
   var checkCollectives = false
+}
+
+/// Options of every command that can run on several ranks.
+struct RankOptions: ParsableArguments {
+  @Option(
+    help: "Run this many ranks as threads of one process, for debugging (instead of mpirun).")
+  var ranksInProcess: Int?
+  @OptionGroup var checking: CheckingOptions
 
   func validate() throws {
     if let ranksInProcess, !(1...256).contains(ranksInProcess) {
@@ -32,7 +37,7 @@ struct RankOptions: ParsableArguments {
     if let ranksInProcess {
       do {
         _ = try InProcessRanks.run(
-          ranksInProcess, isChecked: checkCollectives, body)
+          ranksInProcess, isChecked: checking.checkCollectives, body)
       } catch let error as RankError where error.error is AgreedError {
         throw error.error
       } catch let error as RankError where error.error is QuietExit {
@@ -40,7 +45,7 @@ struct RankOptions: ParsableArguments {
       }
       return
     }
-    try Self.runLaunched(isChecked: checkCollectives, body)
+    try Self.runLaunched(isChecked: checking.checkCollectives, body)
   }
 
   /// Runs `body` on the ranks that mpirun started, or on one rank.

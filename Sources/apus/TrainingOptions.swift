@@ -17,9 +17,9 @@ struct TrainingOptions: ParsableArguments {
   var resume = false
   @Flag(
     help: """
-      Show what each group of ranks moves and waits, beside the least it could, and write the run's \
-      trace.json: a timeline of the last \(Trace.capacity) phases and collectives of each rank, for \
-      ui.perfetto.dev.
+      Show what each group of ranks moves, beside the least it could, and its time in calls, and write \
+      the run's trace.json: a timeline of the last \(Trace.capacity) phases and collectives of each \
+      rank, and as many kernels, for ui.perfetto.dev.
       """)
   var profile = false
   @Flag(help: "Leave out examples that cannot be used, and say how many, instead of refusing them.")
@@ -48,7 +48,7 @@ struct TrainingOptions: ParsableArguments {
     var configuration = try RunConfiguration.load(
       file: config, settings: set + (skipBadLines ? ["examples.skipBadLines=true"] : []),
       stage: stage)
-    if let text = layout.layout { try configuration.layout.read(text, ranks: ranks) }
+    try configuration.takeLayout(layout.layout, ranks: ranks)
     return configuration
   }
 }
@@ -90,7 +90,7 @@ extension RunConfiguration {
     file: String, settings: [String], layout: LayoutOptions, ranks: Int
   ) throws -> RunConfiguration {
     var configuration = try load(file: file, settings: settings)
-    if let text = layout.layout { try configuration.layout.read(text, ranks: ranks) }
+    try configuration.takeLayout(layout.layout, ranks: ranks)
     return configuration
   }
 }

@@ -15,7 +15,7 @@ struct LayoutsCommand: ParsableCommand {
     discussion: """
       Initial weights must be equal bit for bit; losses, gradient norm, every parameter's gradient \
       and the weights after 3 steps of gradient descent within the bar, in float64. The float32 \
-      column shows what rounding alone does. The relative error is \
+      rows show what rounding alone does. The relative error is \
       max|a - b| / max(max|b|, 1e-6 x the largest entry). Batches are random tokens.
       """)
 
@@ -37,6 +37,7 @@ struct LayoutsCommand: ParsableCommand {
   var float32 = true
   @Flag(help: "Print one JSON object a line instead of a table.")
   var json = false
+  @OptionGroup var checking: CheckingOptions
 
   func validate() throws {
     guard mpi != (ranks != nil) else {
@@ -48,50 +49,64 @@ struct LayoutsCommand: ParsableCommand {
     if ranks != nil && MPIEnvironment.isLaunched {
       throw ValidationError("--ranks is for one process; mpirun started several: give --mpi")
     }
+    guard !mpi || MPIEnvironment.isLaunched else {
+      throw ValidationError(
+        "--mpi is for ranks that mpirun started, and there are none; accepted: --ranks N, or mpirun "
+          + "-n N apus verify layouts … --mpi")
+    }
   }
 
   func run() throws {
-    let report = LayoutReport(bar: bar, showsFloat32: float32, json: json)
-    if mpi {
-      try RankOptions.runLaunched { world in
-        let check = try world.agreeing { try self.check() }
-        let layouts = try world.agreeing { try self.layouts(check, ranks: world.size) }
-        if world.rank == 0 { report.begin(check.configuration) }
-        for precision in precisions {
-          // One rank alone, the same on every rank.
-          let reference = try check.reference(precision)
-          for (layout, dispatch) in layouts where precision == .float64 || dispatch != .gather {
-            let finding = try check.finding(
-              layout, dispatch: dispatch, precision: precision, reference: reference, on: world)
-            if world.rank == 0 { report.add(finding) }
-          }
-        }
-        guard world.rank == 0 ? report.finish() : report.isSilent else {
-          throw QuietExit(status: .failure)
-        }
-      }
-      return
+    guard let ranks else {
+      return try RankOptions.runLaunched(isChecked: checking.checkCollectives, verify)
     }
-    let check = try check()
+    let check = try self.check()
+    let pairs = try self.pairs(check, ranks: layout == nil ? 1...ranks : ranks...ranks)
+    for pair in pairs { try fits(check, pair.layout, copies: pair.layout.ranks) }
+    try report(check, pairs, isShown: true) { pair, precision, reference in
+      try InProcessRanks.run(pair.layout.ranks, isChecked: checking.checkCollectives) { world in
+        try check.finding(
+          pair.layout, dispatch: pair.dispatch, precision: precision, reference: reference,
+          on: world)
+      }[0]
+    }
+  }
+
+  /// The layouts of the ranks that mpirun started.
+  private func verify(on world: Communicator) throws {
+    let check = try world.agreeing { try self.check() }
+    let run = check.configuration.run
+    let watchdog = try RankStart(
+      command: "verify", fields: [("configuration", check.configuration.canonicalText)],
+      folder: run.folder, watchdogSeconds: run.watchdogSeconds
+    ).begin(on: world)
+    defer { withExtendedLifetime(watchdog) {} }
+    let pairs = try world.agreeing {
+      // Every rank computes what one rank alone does, before it is one of several.
+      try fits(check, .single, copies: RankOptions.onThisMachine(inProcess: nil))
+      return try self.pairs(check, ranks: world.size...world.size)
+    }
+    try report(check, pairs, isShown: world.rank == 0) { pair, precision, reference in
+      try check.finding(
+        pair.layout, dispatch: pair.dispatch, precision: precision, reference: reference, on: world)
+    }
+  }
+
+  /// Takes every finding in turn. Throws `QuietExit` if not all pass.
+  private func report(
+    _ check: LayoutCheck, _ pairs: [Pair], isShown: Bool,
+    finding: (Pair, Precision, LayoutMeasure) throws -> LayoutFinding
+  ) throws {
+    let report = LayoutReport(bar: bar, showsFloat32: float32, json: json, isShown: isShown)
     report.begin(check.configuration)
-    let counts = layout == nil ? Array(1...ranks!) : [ranks!]
-    let all = try counts.map { ($0, try layouts(check, ranks: $0)) }
-    for precision in precisions {
+    for precision in float32 ? [Precision.float64, .float32] : [.float64] {
       let reference = try check.reference(precision)
-      for (count, layouts) in all {
-        for (layout, dispatch) in layouts where precision == .float64 || dispatch != .gather {
-          let findings = try InProcessRanks.run(count) { world in
-            try check.finding(
-              layout, dispatch: dispatch, precision: precision, reference: reference, on: world)
-          }
-          report.add(findings[0])
-        }
+      for pair in pairs where precision == .float64 || pair.dispatch == .exchange {
+        report.add(try finding(pair, precision, reference))
       }
     }
     if !report.finish() { throw QuietExit(status: .failure) }
   }
-
-  private var precisions: [Precision] { float32 ? [.float64, .float32] : [.float64] }
 
   private func check() throws -> LayoutCheck {
     var configuration = try RunConfiguration.load(file: config, settings: set)
@@ -105,122 +120,37 @@ struct LayoutsCommand: ParsableCommand {
     return LayoutCheck(configuration)
   }
 
-  /// Legal layouts, each with both ways to the experts where there are two.
-  private func layouts(
-    _ check: LayoutCheck, ranks: Int
-  ) throws -> [(layout: Layout, dispatch: ExpertDispatch)] {
-    let wanted: [Layout]
+  private func fits(_ check: LayoutCheck, _ layout: Layout, copies: Int) throws {
+    do {
+      try check.checkFits(layout, copies: copies)
+    } catch var error as MemoryError {
+      error.offer = shrink ? nil : "--shrink"
+      throw error
+    }
+  }
+
+  private typealias Pair = (layout: Layout, dispatch: ExpertDispatch)
+
+  /// Legal layouts, each with both ways to the experts where there are two. Throws `LayoutError` where
+  /// none would be compared with one rank but that rank itself.
+  private func pairs(_ check: LayoutCheck, ranks: ClosedRange<Int>) throws -> [Pair] {
+    var wanted: [Layout]
     if let layout {
-      let one = try Layout(layout, ranks: ranks)
+      let one = try Layout(
+        layout, ranks: ranks.upperBound, suggesting: check.configuration.allows)
       try check.configuration.model.validate(one)
       try check.configuration.validate(one)
       wanted = [one]
     } else {
-      wanted = Layout.all(ranks: ranks).filter(check.allows)
+      let several = max(ranks.lowerBound, min(2, ranks.upperBound))...ranks.upperBound
+      wanted = try check.layouts(ranks: several)
+      if ranks.lowerBound < several.lowerBound { wanted.insert(.single, at: 0) }
     }
     return wanted.flatMap { layout in
       let ways: [ExpertDispatch] =
         layout.expert * layout.expertTensor > 1 && !check.configuration.model.expertLayers.isEmpty
-        ? [.exchange, .gather] : [.exchange]
+        ? [.exchange, .overlapped, .gather] : [.exchange]
       return ways.map { (layout, $0) }
     }
   }
-}
-
-/// The table of findings, a line at a time.
-private final class LayoutReport {
-  private let bar: Double
-  private let showsFloat32: Bool
-  private let json: Bool
-  private var findings: [LayoutFinding] = []
-
-  init(bar: Double, showsFloat32: Bool, json: Bool) {
-    self.bar = bar
-    self.showsFloat32 = showsFloat32
-    self.json = json
-  }
-
-  /// Whether nothing was added: this is not rank 0.
-  var isSilent: Bool { findings.isEmpty }
-
-  func begin(_ configuration: RunConfiguration) {
-    guard !json else { return }
-    let model = configuration.model
-    say(
-      "\(model.layers) layers of \(model.width), \(model.heads) heads, \(model.keyValueHeads) "
-        + "key/value heads, \(model.router.experts) experts, top-\(model.router.expertsPerToken); "
-        + "batch \(configuration.training.batch) x \(configuration.data.sequenceLength)"
-        + (configuration.training.microBatch > 0
-          ? " in micro-batches of \(configuration.training.microBatch)" : ""))
-    say(
-      "precision  ranks data tensor expert-data expert expert-tensor  dispatch  init  loss     "
-        + "norm     gradient (worst parameter)")
-  }
-
-  func add(_ finding: LayoutFinding) {
-    findings.append(finding)
-    let layout = finding.layout
-    if json {
-      say(
-        JSON.object(
-          JSONObject(
-            [
-              ("layout", .string(layout.description)), ("ranks", .integer(Int64(layout.ranks))),
-              ("dispatch", .string(finding.dispatch.rawValue)),
-              ("precision", .string(finding.precision.rawValue)),
-              ("initial_weights_equal", .boolean(finding.unequal.isEmpty)),
-            ] + finding.terms.map { ($0.name, number($0.relative)) } + [
-              ("gradient", number(finding.gradient.relative)),
-              ("gradient_parameter", .string(finding.gradient.parameter)),
-              ("weights", number(finding.weights.relative)),
-              ("weights_parameter", .string(finding.weights.parameter)),
-              ("passes", .boolean(finding.precision == .float32 || finding.passes(bar: bar))),
-            ])
-        ).compact)
-      return
-    }
-    func column(_ value: CustomStringConvertible, _ width: Int) -> String {
-      let text = value.description
-      return String(repeating: " ", count: max(0, width - text.count)) + text
-    }
-    func term(_ name: String) -> String {
-      Figure.scientific(finding.terms.first { $0.name == name }!.relative, 1)
-    }
-    let fails = finding.precision == .float64 && !finding.passes(bar: bar)
-    say(
-      "\(finding.precision.rawValue)   \(column(layout.ranks, 5))\(column(layout.data, 5))"
-        + "\(column(layout.tensor, 7))\(column(layout.expertData, 12))\(column(layout.expert, 7))"
-        + "\(column(layout.expertTensor, 14))  \(column(finding.dispatch.rawValue, 8))  "
-        + (finding.unequal.isEmpty ? "same" : "DIFFERS in \(finding.unequal[0])")
-        + "  \(term("loss"))  \(term("norm"))  \(Figure.scientific(finding.gradient.relative, 1)) "
-        + "\(finding.gradient.parameter)" + (fails ? "  FAILS" : ""))
-  }
-
-  /// Says the verdict: whether all of float64 passes.
-  func finish() -> Bool {
-    let exact = findings.filter { $0.precision == .float64 }
-    let passes = exact.allSatisfy { $0.passes(bar: bar) }
-    let layouts = Set(exact.map(\.layout)).count
-    func worst(_ precision: Precision) -> Double {
-      findings.filter { $0.precision == precision }.map(\.largest).max() ?? 0
-    }
-    if json {
-      say(
-        JSON.object(
-          JSONObject([
-            ("layouts", .integer(Int64(layouts))), ("worst", number(worst(.float64))),
-            ("bar", .number(bar)), ("passes", .boolean(passes)),
-          ])
-        ).compact)
-      return passes
-    }
-    say(
-      "\(layouts) layouts, \(exact.count) with both ways to the experts; worst relative difference "
-        + "\(Figure.scientific(worst(.float64), 1)) in float64 (bar \(Figure.scientific(bar, 0)))"
-        + (showsFloat32 ? ", \(Figure.scientific(worst(.float32), 1)) in float32" : "")
-        + ": \(passes ? "passes" : "FAILS")")
-    return passes
-  }
-
-  private func number(_ value: Double) -> JSON { value.isFinite ? .number(value) : .null }
 }

@@ -41,7 +41,7 @@ import Testing
     setting("model.denseLayers=[2]", "model.denseLayers is 2", "layers from 0 to 1"),
     setting("model.denseLayers=[0]", "model.denseWidth is 0", "1 or more"),
     setting("layout.tensor=2", "layout 'tensor=2", "impossible on 1 rank", "nearest: data=1"),
-    setting("layout.expert=2", "layout 'tensor=1,expert=2", "impossible on 1 rank"),
+    setting("layout.expert=2", "layout 'expert=2'", "impossible on 1 rank"),
     setting("training.batch=0", "training.batch is 0", "accepted: 1 to"),
     setting("model.vocabulary=100", "model.vocabulary is 100", "300 or more", "tokenizer.json"),
     setting("model.width=1000000", "T parameters", "GB of memory", "smaller model.width"),

@@ -34,6 +34,73 @@ struct RankFaultTests {
     #expect(try !workshop.names("runs").contains(name))
   }
 
+  /// Commands of two ranks, of which the second has more words.
+  static let moreWords: [(command: [String], second: [String], says: [String])] = [
+    (
+      ["pretrain", "tiny.yaml", "--set", "run.name=never"], ["--profile"],
+      ["profile must be equal", "rank 0: 'false'", "rank 1: 'true'"]
+    ),
+    (
+      benchmark, ["--set", "training.batch=6"],
+      ["configuration must be equal", "training.batch = 6"]
+    ),
+    (
+      benchmark, ["--json"], ["arguments must be equal", "rank 0: 'benchmark tiny.yaml", "--json'"]
+    ),
+    (verify, ["--set", "model.router.experts=8"], ["configuration must be equal", "experts = 8"]),
+    (verify, ["--no-float32"], ["arguments must be equal", "--no-float32'"]),
+    (dump, ["--precision", "float64"], ["arguments must be equal", "--precision float64'"]),
+    (dump, ["--batch", "batch-b"], ["batch must be equal", "rank 0: '", "rank 1: '"]),
+    (
+      ["generate", Workshop.run, "--prompt", "the"], ["--layout", "tensor=2"],
+      ["layout must be equal", "rank 1: 'data=1,tensor=2"]
+    ),
+  ]
+  private static let benchmark = [
+    "benchmark", "tiny.yaml", "--set", "model.vocabulary=300", "--steps", "1",
+  ]
+  private static let verify = ["verify", "layouts", "tiny.yaml", "--mpi", "--shrink"]
+  private static let dump = [
+    "dump", "--model", "exported", "--batch", "batch-a", "--output", "never",
+  ]
+
+  @Test(arguments: moreWords.indices)
+  func `a rank with other words than the rest is named before they part`(index: Int) throws {
+    let workshop = try Workshop.shared()
+    let names = ["batch-a": workshop.fresh("batch"), "batch-b": workshop.fresh("batch")]
+    for (first, name) in [Int64(1): "batch-a", 9: "batch-b"] {
+      var batch = TensorFile()
+      for tensor in ["input_ids", "labels"] { batch.add(tensor, [2, 2], [first, 2, 3, 4]) }
+      try workshop.write(names[name]!, batch.bytes)
+    }
+    let (command, second, says) = Self.moreWords[index]
+    let words = [Program.apus] + command.map { names[$0] ?? $0 }
+    let outcome = try workshop.start(
+      Program.mpirun + ["-n", "1"] + words + [":", "-n", "1"] + words
+        + second.map { names[$0] ?? $0 }
+    ).wait()
+    expectRefusal(outcome, says: says)
+    #expect(try !workshop.names(".").contains("never"))
+  }
+
+  @Test(arguments: [benchmark, verify])
+  func `a rank of another program is named before they part`(command: [String]) throws {
+    let workshop = try Workshop.shared()
+    // Where programs may be run, which memory is not everywhere.
+    let other = "\(NSTemporaryDirectory())/apus-other-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: other) }
+    // By a process of its own: what this one writes its other children may hold open, and what is
+    // written to cannot be run.
+    let copied = try workshop.start(
+      ["sh", "-c", "cp '\(Program.apus)' '\(other)' && echo >> '\(other)'"]
+    ).wait()
+    try #require(copied.status == 0, "\(copied.errors)")
+    let outcome = try workshop.start(
+      Program.mpirun + ["-n", "1", Program.apus] + command + [":", "-n", "1", other] + command
+    ).wait()
+    expectRefusal(outcome, says: ["program must be equal", "rank 0: '", "rank 1: '"])
+  }
+
   @Test func `a rank that sees other files ends all with its number`() throws {
     let workshop = try Workshop.shared()
     // The second rank's folder has a configuration and a tokenizer, and no corpus, or another.

@@ -100,6 +100,35 @@ struct WatchedRanksTests {
         == lines.map { $0 + "\n" }.joined())
   }
 
+  @Test func `a stopped rank of a benchmark is named, and ended with the others`() throws {
+    let workshop = try Workshop.shared()
+    let folder = workshop.fresh("watched")
+    let child = try workshop.start(
+      Ranks.twoProcesses.words(
+        ["benchmark", "tiny.yaml", "--steps", "100000000"]
+          + ["model.vocabulary=300", "run.folder=\(folder)", "run.watchdogSeconds=1"].flatMap {
+            ["--set", $0]
+          }))
+    func heartbeats() -> [String] {
+      let jobs = (try? workshop.names(folder)) ?? []
+      return jobs.flatMap { (try? workshop.names("\(folder)/\($0)")) ?? [] }
+    }
+    let patience = ContinuousClock.now + .seconds(longestRefusal)
+    while heartbeats() != ["rank-0000", "rank-0001"] && ContinuousClock.now < patience {
+      usleep(2000)
+    }
+    let ranks = child.descendants
+    try #require(ranks.count == 2)
+    kill(ranks[1], SIGSTOP)
+    let outcome = child.wait()
+    #expect(outcome.status == 1, "\(outcome.errors)")
+    let lines = said(outcome)
+    #expect(
+      lines.first?.hasPrefix("apus: rank 1 of 2 is stopped; no rank has gone on for 1 s; ") == true,
+      "\(outcome.errors)")
+    #expect(lines.count == 3 && lines[1].hasPrefix("apus:   rank 0 of 2"))
+  }
+
   @Test func `a good run takes its heartbeat away, and checking changes no bit`() throws {
     let workshop = try Workshop.shared()
     let tensors = try [[], ["--check-collectives"]].map { options in
@@ -141,6 +170,7 @@ struct WatchedRanksTests {
         #expect(names.contains(phase), "\(phase) on rank \(lane)")
       }
       #expect(names.contains("sum · world") == (ranks != .one))
+      #expect(names.contains("Products.product"))
     }
   }
 }

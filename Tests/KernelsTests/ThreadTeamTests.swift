@@ -39,3 +39,20 @@ func `every task of every job runs once, however short the jobs`(_ size: Int) {
   #expect(first.allSatisfy { UInt(bitPattern: $0) % 64 == 0 })
   #expect((0..<4).map { team.scratch(bytes: 10, worker: $0) } == first)
 }
+
+@Test(arguments: [1, 3])
+func `whoever watches a team does each kernel's work, and is told its name`(_ size: Int) {
+  let team = ThreadTeam(size: size)
+  let (a, b) = (Sample(40, 40, .float32), Sample(40, 40, .float32))
+  var names: [String] = []
+  team.watch = { kernel, work in
+    names.append(kernel.description)
+    work()
+  }
+  fill(a.matrix, 2, team: team)
+  product(a.matrix, a.matrix, into: b.matrix, team: team)
+  team.watch = nil
+  fill(a.matrix, 3, team: team)
+  #expect(names == ["Elementwise.fillSpans", "Products.product"])
+  #expect(b[7, 9] == 40 * 4 && a[39, 39] == 3)
+}

@@ -15,12 +15,13 @@ import Testing
           let expected = (0..<world.size).filter { rank in
             grid.allSatisfy {
               $0 == axis
-                || MeshPosition(layout, rank: rank).coordinate($0) == mesh.coordinate($0)
+                || MeshPosition(layout, rank: rank).coordinate($0) == mesh.position.coordinate($0)
             }
           }
           let group = mesh.communicator(axis)
           checks.equal(group.gather(world.rank), expected, "\(layout) \(axis)")
-          checks.equal(group.rank, mesh.coordinate(axis), "\(layout) coordinate on \(axis)")
+          checks.equal(
+            group.rank, mesh.position.coordinate(axis), "\(layout) coordinate on \(axis)")
           checks.equal(group.size, layout[axis], "\(layout) size of \(axis)")
         }
       }
@@ -41,7 +42,7 @@ import Testing
       for layout in Layout.all(ranks: world.size) where layout.tensor != 3 {
         let mesh = ProcessMesh(world, layout: layout)
         for (placement, shape) in placements {
-          let mine = placement.slice(of: shape, on: mesh)
+          let mine = placement.slice(of: shape, at: mesh.position)
           let expected = (0..<world.size).filter {
             placement.slice(of: shape, at: MeshPosition(layout, rank: $0)) == mine
           }

@@ -18,8 +18,9 @@ import Testing
     try Watchdog.prepare(folder: folder)
     let line = #line
     let readings = try InProcessRanks.run(3) { world in
-      let mesh = ProcessMesh(world, layout: try Layout("", ranks: 3))
       let watchdog = try Watchdog(over: world, folder: folder, seconds: 100)
+      // Coordinates that come later are told as well.
+      let mesh = ProcessMesh(world, layout: try Layout("", ranks: 3))
       world.begin(step: 7)
       _ = mesh.communicator(.data).sum([1.0, 2.0])
       world.barrier()
@@ -34,7 +35,7 @@ import Testing
       #expect(reading.processState == .running)
       let call = try #require(reading.call)
       #expect(call.group == "world" && call.collective == .barrier)
-      #expect(call.site == "ParallelTests/WatchTests.swift:\(line + 6)")
+      #expect(call.site == "ParallelTests/WatchTests.swift:\(line + 7)")
       #expect(reading.pulse >= 5)
     }
     #expect(!FileManager.default.fileExists(atPath: folder))
@@ -55,7 +56,14 @@ import Testing
     }
     #expect(
       error?.description
-        == "/nowhere/at/all/rank-0000: cannot make the heartbeat file: No such file or directory")
+        == "/nowhere/at/all/rank-0000: cannot make the heartbeat file: No such file or directory; "
+        + "accepted: a folder that all hosts share")
+    let other = #expect(throws: HeartbeatError.self) {
+      _ = try Watchdog(over: .alone(), folder: "/dev/null", seconds: 1)
+    }
+    #expect(
+      other?.description
+        == "/dev/null/rank-0000: cannot make the heartbeat file: Not a directory")
   }
 
   @Test func `processes are told apart by what they are at`() throws {
@@ -176,17 +184,49 @@ import Testing
           checks.equal(group, "world", "group")
           checks.equal(bytes, 8 * (world.size - 1), "bytes")
           checks.expect(site.hasPrefix("ParallelTests/WatchTests.swift:"), site)
-          checks.expect(waited >= 0 && waited <= sum.end - sum.start, "waited \(waited) ns")
+          checks.expect(
+            (0...sum.end - sum.start).contains(waited ?? -1), "waited \(waited ?? -1) ns")
         }
       }
       // Whoever comes last, which is the machine's to say, waits for nobody.
       for place in 0..<(world.size == 1 ? 0 : 4) {
         let waits = traces.map { trace in
           let sum = trace.events.filter { $0.name == "sum" }[place]
-          guard case .collective(_, _, _, _, let waited) = sum.detail else { return sum.end }
+          guard case .collective(_, _, _, _, let waited?) = sum.detail else { return sum.end }
           return waited
         }
         checks.equal(waits.min(), 0, "the least wait for sum \(place)")
+      }
+    }
+  }
+
+  @Test func `the end of a collective that was begun before claims no wait, and kernels are named`()
+    throws
+  {
+    try onRanks([2, 3]) { world, checks in
+      world.startTrace()
+      let team = ThreadTeam(size: 1)
+      team.watch = world.trace.map { trace in { trace.record($0, $1) } }
+      // Enough for the team to be asked.
+      let whole = OwnedArray(rows: world.size, columns: 1 << 17, precision: .float32)
+      let own = OwnedArray(columns: 1 << 17, precision: .float32)
+      defer { withExtendedLifetime((whole, own)) {} }
+      let counts = [Int](repeating: 1, count: world.size)
+      let scatter = world.startReduceScatter(
+        whole.matrix, counts: counts, into: own.matrix, team: team)
+      if world.rank == 0 { usleep(2_000) }
+      scatter.wait()
+      world.startAllGather(own.matrix, into: whole.matrix, counts: counts).wait()
+      let traces = world.gatherTraces()
+      guard world.rank == 0 else { return checks.equal(traces.count, 0, "traces") }
+      for trace in traces {
+        let waits = trace.events.compactMap { event -> String? in
+          guard case .collective(_, _, _, _, let waited) = event.detail else { return nil }
+          return "\(event.name) \(waited.map(String.init) ?? "unknown")"
+        }
+        checks.equal(waits, ["reduceScatter unknown", "allGather unknown"], "waits")
+        let kernels = trace.events.filter { $0.detail == .kernel }.map(\.name)
+        checks.equal(kernels, ["RankOrderSum.sumInOrder"], "kernels")
       }
     }
   }

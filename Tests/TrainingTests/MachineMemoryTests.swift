@@ -1,6 +1,7 @@
 // Limits of memory, read from made-up systems: control groups of both versions, addresses.
 
 import Foundation
+import Parallel
 import Testing
 import Training
 import Transformer
@@ -89,5 +90,26 @@ import Transformer
     #expect(refusal(few, copies: 2).contains("in 2 ranks, half of ulimit -v allows 2.1 GB"))
     #expect(refusal(few, copies: 9).contains("in 9 ranks, half of ulimit -v allows 9.7 GB"))
     #expect(refusal(few, copies: 17).contains("in 17 ranks, the machine has 17.2 GB"))
+  }
+
+  @Test func `a proof of layouts needs room for what it compares, on all ranks`() throws {
+    var configuration = RunConfiguration()
+    configuration.model.vocabulary = 1024
+    configuration.model.router.experts = 64
+    configuration.model.router.expertWidth = 512
+    let check = LayoutCheck(configuration)
+    let memory = MachineMemory(physical: 16 * Self.gigabyte, systemRoot: "/none")
+    func refusal(_ layout: String, copies: Int) throws -> String {
+      let layout = try Layout(layout, ranks: copies)
+      return errorText { try check.checkFits(layout, copies: copies, memory: memory) }
+    }
+    #expect(try refusal("", copies: 1) == "")
+    #expect(try refusal("", copies: 4).contains("of memory in 4 ranks, the machine has 17.2 GB"))
+    #expect(try refusal("expert=4", copies: 4) == "")
+    var error = #expect(throws: MemoryError.self) {
+      try check.checkFits(Layout("", ranks: 4), copies: 4, memory: memory)
+    }
+    error?.offer = "--shrink"
+    #expect(error?.description.contains("accepted: --shrink, smaller model.width, ") == true)
   }
 }

@@ -216,6 +216,20 @@ import Transformer
     }
   }
 
+  @Test func `who sums the critic's gradients is tested before the first step`() throws {
+    let fixture = try fixture()
+    let configuration = fixture.configuration(.ppo)
+    let sites = try InProcessRanks.run(2) { world in
+      let mesh = ProcessMesh(world, layout: try Layout("", ranks: 2))
+      world.startTrace()
+      _ = try StageFixture.ready(configuration, on: mesh)
+      return world.gatherTraces().flatMap(\.events).compactMap { event in
+        if case .collective(_, _, _, let site, _) = event.detail { site } else { nil as String? }
+      }
+    }[0]
+    #expect(sites.contains { $0.hasPrefix("Parallel/Wiring.swift:") })
+  }
+
   @Test func `replayed experts are the policy's, and the critic keeps its own`() throws {
     let fixture = try fixture()
     // A critic of another shape would trap on foreign choices.

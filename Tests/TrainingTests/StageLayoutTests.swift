@@ -1,5 +1,6 @@
 // No layout of ranks changes what a stage computes: against one rank, in float64.
 
+import Foundation
 import Parallel
 import Stages
 import Testing
@@ -113,5 +114,31 @@ import Transformer
         try measure(configuration, layout: layout, ranks: ranks, steps: 20), with: one,
         "\(stage.rawValue), \(layout)")
     }
+  }
+
+  @Test func `equal weights make equal checkpoints, whatever layout holds them`() throws {
+    let fixture = try StageFixture()
+    var checkpoints: [[String: Data]] = []
+    for (tensor, expert) in [(1, 1), (2, 1), (1, 2), (2, 2)] {
+      // Nothing is learnt: the weights are those that were drawn.
+      let configuration = fixture.configuration(.sft) {
+        ($0.layout.tensor, $0.layout.expert) = (tensor, expert)
+        $0.training.steps = 1
+        $0.optimizer.learningRate = 0
+      }
+      _ = try fixture.run(configuration, ranks: 2)
+      let run = "\(configuration.run.folder)/sft"
+      let folder = try CheckpointFolder(path: "\(run)/step-00000001")
+      // Moments are sums of the layout's own order.
+      let names = folder.files.map(\.name).filter { !$0.hasPrefix(CheckpointPart.optimizer) }
+      checkpoints.append(
+        try Dictionary(
+          uniqueKeysWithValues: names.map {
+            ($0, try Data(contentsOf: URL(filePath: "\(folder.path)/\($0)")))
+          }))
+      try FileManager.default.removeItem(atPath: run)
+    }
+    #expect(checkpoints[0].keys.contains(CheckpointPart.configuration))
+    #expect(checkpoints.allSatisfy { $0 == checkpoints[0] })
   }
 }

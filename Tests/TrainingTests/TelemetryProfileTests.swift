@@ -24,7 +24,12 @@ import Training
         .init(
           name: "sum", start: 5_500_000_500, end: 5_700_000_000,
           detail: .collective(
-            group: "expert \"data\"", call: 4, bytes: 1024, site: "A.swift:7", waited: 0))
+            group: "expert \"data\"", call: 4, bytes: 1024, site: "A.swift:7", waited: 0)),
+        .init(
+          name: "allGather", start: 5_710_000_000, end: 5_720_000_000,
+          detail: .collective(
+            group: "data", call: 5, bytes: 8, site: "A.swift:9", waited: nil)),
+        .init(name: "Products.product", start: 5_730_000_000, end: 5_740_000_000, detail: .kernel),
       ]),
   ]
 
@@ -43,9 +48,13 @@ import Training
     #expect(
       spans.map { $0["name"] as? String } == [
         "step", "reduce", "sum · expert \"data\"", "waiting for the last to come",
-        "sum · expert \"data\"",
+        "sum · expert \"data\"", "end of allGather · data", "Products.product",
       ])
-    #expect(spans.map { $0["pid"] as? Int } == [0, 0, 0, 0, 1])
+    #expect(spans.map { $0["pid"] as? Int } == [0, 0, 0, 0, 1, 1, 1])
+    #expect(
+      spans.map { $0["cat"] as? String } == [
+        "phase", "phase", "collective", "waiting", "collective", "collective", "kernel",
+      ])
     let sum = try #require(spans[2]["args"] as? [String: Any])
     #expect(sum["bytes"] as? Int == 1024 && sum["call"] as? Int == 4)
     #expect(sum["site"] as? String == "A.swift:7")
@@ -83,7 +92,7 @@ import Training
     }
     #expect(rows[0].joined(separator: " ") == "collectives of a step on rank 0")
     #expect(
-      rows[1] == ["group", "calls", "sent", "least", "sent/least", "waiting", "of", "step"])
+      rows[1] == ["group", "calls", "sent", "least", "sent/least", "in", "calls", "of", "step"])
     #expect(rows[2].first == "world" && rows[2][1] == "3")
     #expect(rows[2].contains("1.250") && rows[2].last == "10.0%")
     #expect(rows[3].first == "expert-data" && rows[3].last == "0.2%")

@@ -96,7 +96,7 @@ struct LayoutVariant: CustomTestStringConvertible, Sendable {
     var compared = 0
     for (text, ranks) in Self.layouts {
       let layout = try Layout(text, ranks: ranks)
-      guard check.allows(layout) else { continue }
+      guard check.configuration.allows(layout) else { continue }
       for dispatch in [ExpertDispatch.exchange, .overlapped, .gather] {
         let finding = try InProcessRanks.run(ranks) { world in
           try check.finding(
@@ -195,6 +195,22 @@ struct LayoutVariant: CustomTestStringConvertible, Sendable {
         #expect(error <= Bar.layout, "\(error)")
       }
     }
+  }
+
+  @Test(arguments: LayoutVariant.all)
+  func `shrinking makes nothing larger`(variant: LayoutVariant) {
+    var large = variant.configuration
+    for vocabulary in [43, 5000] {
+      large.model.vocabulary = vocabulary
+      for (before, after) in zip(large.settings, large.shrunk.settings) {
+        guard case .whole(let old) = before.value, case .whole(let new) = after.value else {
+          continue
+        }
+        #expect(new <= old, "\(before.path)")
+      }
+    }
+    large.model.vocabulary = 0
+    #expect(large.shrunk.model.vocabulary == 101)
   }
 
   @Test func `a model that cannot be split so says what would do`() throws {

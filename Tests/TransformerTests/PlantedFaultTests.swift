@@ -1,4 +1,5 @@
-// The six classic faults of parallel training, planted one at a time around the real code: each is found.
+// The six classic faults of parallel training, and first values that differ, planted one at a time around
+// the real code: each is found.
 
 import Kernels
 import Parallel
@@ -10,18 +11,18 @@ import Transformer
 @Suite struct PlantedFaultTests {
   /// What the comparison says of a trainer whose gradients go through `fault`.
   private func finding(
-    _ layout: String, ranks: Int,
+    _ layout: String, ranks: Int, precision: Precision = .float64,
     fault: @escaping @Sendable (Trainer, [MicroBatch]) -> StepResult = { $0.gradients($1) },
     change: @escaping @Sendable (inout RunConfiguration, Layout) -> Void = { _, _ in }
   ) throws -> LayoutFinding {
     let configuration = LayoutVariant("plain").configuration
     let check = LayoutCheck(configuration)
-    let reference = try check.reference(.float64)
+    let reference = try check.reference(precision)
     return try InProcessRanks.run(ranks) { world in
       let layout = try Layout(layout, ranks: ranks)
       var planted = configuration
       change(&planted, layout)
-      let device = try Device(precision: .float64, threads: 1)
+      let device = try Device(precision: precision, threads: 1)
       let mesh = ProcessMesh(world, layout: layout)
       let model = try LanguageModel(
         planted.model, on: device, mesh: mesh, seed: UInt64(planted.run.seed))
@@ -39,6 +40,18 @@ import Transformer
   @Test(arguments: [("expert=2", 2), ("tensor=2,expert=2", 4)])
   func `without a fault nothing is found`(layout: (String, Int)) throws {
     #expect(try finding(layout.0, ranks: layout.1).passes(bar: Bar.layout))
+  }
+
+  @Test(arguments: Precision.allCases)
+  func `first values of another seed fail, whatever the bar and the precision`(
+    precision: Precision
+  ) throws {
+    let found = try finding(
+      "data=2", ranks: 2, precision: precision, change: { run, _ in run.run.seed += 1 })
+    #expect(!found.unequal.isEmpty && !found.passes(bar: .infinity))
+    // What float32 rounds is shown, and no fault.
+    let sound = try finding("data=2", ranks: 2, precision: precision)
+    #expect(sound.passes(bar: 0) == (precision == .float32))
   }
 
   @Test func `expert gradients times the number of expert ranks`() throws {

@@ -34,6 +34,11 @@ public struct SettingDifference: Sendable, Equatable, CustomStringConvertible {
 }
 
 extension RunConfiguration {
+  /// What a checkpoint holds of it: all but how its ranks split the model.
+  public var checkpointYAML: String {
+    SettingTree(root: self).without("layout").yaml(commented: false)
+  }
+
   /// Whether a setting takes part in what is learnt.
   ///
   /// Names, folders, reports and checkpoints do not: a resumed run may change them and is still
@@ -49,6 +54,13 @@ extension RunConfiguration {
 }
 
 extension SettingTree {
+  /// The same tree but for one of its direct children.
+  func without(_ name: Substring) -> SettingTree {
+    var copy = self
+    copy.content = .section(children.filter { $0.name != name })
+    return copy
+  }
+
   /// Nested mappings; meanings as comments, those of one section in one column.
   func yaml(commented: Bool) -> String {
     lines(indent: "", commented: commented).joined(separator: "\n") + "\n"

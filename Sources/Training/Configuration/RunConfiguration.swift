@@ -126,18 +126,4 @@ public struct LayoutConfiguration: ConfigurationSection {
     "expertData": "ranks / (expert x expertTensor); 0 follows, another number is checked",
     "dispatch": "how tokens reach experts on other ranks; automatic moves the fewest bytes",
   ]
-
-  /// The layout of so many ranks. Throws `LayoutError` with the nearest possible ones.
-  public func layout(ranks: Int) throws -> Layout {
-    try Layout(
-      ranks: ranks, tensor: tensor, expert: expert, expertTensor: expertTensor,
-      data: data == 0 ? nil : data, expertData: expertData == 0 ? nil : expertData)
-  }
-
-  /// Takes `tensor=2,expert=4,expert-tensor=1`, on so many ranks, over what is set.
-  public mutating func read(_ text: String, ranks: Int) throws {
-    let layout = try Layout(text, ranks: ranks)
-    (tensor, expert, expertTensor) = (layout.tensor, layout.expert, layout.expertTensor)
-    (data, expertData) = (layout.data, layout.expertData)
-  }
 }

@@ -30,15 +30,15 @@ public struct LoadedModel {
         file: "\(folder.path)/\(CheckpointPart.configuration)")
       // A checkpoint knows no layout: without a wish all ranks share the text.
       configuration.layout = LayoutConfiguration()
-      if let text { try configuration.layout.read(text, ranks: world.size) }
-      let layout = try configuration.layout.layout(ranks: world.size)
       try configuration.model.validate()
+      let layout = try Layout(
+        text ?? "", ranks: world.size, suggesting: configuration.model.allows)
       try configuration.model.validate(layout)
       return (folder, configuration, layout)
     }
     try Handshake.check(
       [
-        ("the checkpoint's step", String(folder.step)),
+        ("layout", layout.description), ("the checkpoint's step", String(folder.step)),
         ("the checkpoint's sums", folder.files.map(\.sha256).joined(separator: " ")),
       ], over: world)
     self.path = folder.path

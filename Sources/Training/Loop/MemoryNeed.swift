@@ -13,12 +13,15 @@ public struct MemoryError: Error, CustomStringConvertible {
   public let available: Double
   public let source: String
   public let copies: Int
+  /// What a command offers besides, such as an option.
+  public var offer: String?
 
   public var description: String {
     func gigabytes(_ bytes: Double) -> String { "\(Figure.fixed(bytes / 1e9, 1)) GB" }
     let ranks = copies == 1 ? "" : " in \(copies) ranks"
     return "the model has \(Figure.count(parameters)) parameters and takes at least "
       + "\(gigabytes(needed)) of memory\(ranks), \(source) \(gigabytes(available)); accepted: "
+      + (offer.map { "\($0), " } ?? "")
       + "smaller model.width, model.layers, model.vocabulary or model.router sizes, or more ranks that "
       + "split the model"
   }

@@ -3,7 +3,7 @@
 import Parallel
 
 /// Trace events in JSON ("Trace Event Format", Google 2016): one process a rank, with one lane on
-/// which collectives lie in phases and phases in steps.
+/// which kernels and collectives lie in phases and phases in steps.
 public enum ChromeTrace {
   /// The file's bytes. Times are in microseconds from the first event.
   public static func json(_ ranks: [RankTrace]) -> [UInt8] {
@@ -31,12 +31,15 @@ public enum ChromeTrace {
     switch event.detail {
     case .span(let step):
       return [line(event.name, "phase", event.end, "\"step\":\(step)")]
+    case .kernel:
+      return [line(event.name, "kernel", event.end, "")]
     case .collective(let group, let call, let bytes, let site, let waited):
+      let name = waited == nil ? "end of \(event.name)" : event.name
       let whole = line(
-        "\(event.name) · \(group)", "collective", event.end,
+        "\(name) · \(group)", "collective", event.end,
         "\"bytes\":\(bytes),\"group\":\(JSON.string(group).compact),\"call\":\(call),"
           + "\"site\":\(JSON.string(site).compact)")
-      guard waited > 0 else { return [whole] }
+      guard let waited, waited > 0 else { return [whole] }
       return [
         whole, line("waiting for the last to come", "waiting", event.start + waited, ""),
       ]

@@ -41,8 +41,11 @@ public struct LayoutFinding: Sendable {
       .max { $0.isNaN ? false : $1.isNaN || $0 < $1 }!
   }
 
-  /// Whether first values are equal bit for bit and all else within `bar`.
-  public func passes(bar: Double) -> Bool { unequal.isEmpty && largest <= bar }
+  /// Whether first values are equal bit for bit and, in float64, all else within `bar`: what float32
+  /// differs by says what rounding does.
+  public func passes(bar: Double) -> Bool {
+    unequal.isEmpty && (precision == .float32 || largest <= bar)
+  }
 }
 
 /// Compares layouts of one configuration, whose vocabulary is known.
@@ -56,10 +59,28 @@ public struct LayoutCheck: Sendable {
 
   public init(_ configuration: RunConfiguration) { self.configuration = configuration }
 
-  /// Whether model and batch can be split so.
-  public func allows(_ layout: Layout) -> Bool {
-    (try? configuration.model.validate(layout)) != nil
-      && (try? configuration.validate(layout)) != nil
+  /// Every layout of these numbers of ranks that model and batch can be split in. Throws `LayoutError`
+  /// where there is none.
+  public func layouts(ranks: ClosedRange<Int>) throws -> [Layout] {
+    let all = ranks.flatMap { Layout.all(ranks: $0).filter(configuration.allows) }
+    guard all.isEmpty else { return all }
+    let wanted =
+      ranks.count == 1 ? "\(ranks.lowerBound)" : "\(ranks.lowerBound) to \(ranks.upperBound)"
+    let others = (1...ranks.upperBound + 16).filter { count in
+      Layout.all(ranks: count).contains(where: configuration.allows)
+    }
+    throw LayoutError(
+      text: "model and batch have no legal layout of \(wanted) ranks; accepted: "
+        + others.map(String.init).joined(separator: ", "))
+  }
+
+  /// Throws `MemoryError` if this machine has no room for `copies` ranks of the layout: weights,
+  /// gradients, moments, and the three lists of float64 that are compared.
+  public func checkFits(
+    _ layout: Layout, copies: Int, memory: MachineMemory = .available
+  ) throws {
+    try configuration.model.checkFits(
+      held: 2 + 3, dealt: 2, precision: .float64, layout: layout, copies: copies, memory: memory)
   }
 
   /// One rank's numbers.
@@ -75,6 +96,7 @@ public struct LayoutCheck: Sendable {
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
       dispatch: dispatch, leastBucketElements: 1)
+    try model.parameters.checkWiring(over: mesh.world)
     model.recomputesBlocks = configuration.training.recompute == .block
     return Trainer(
       model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: 0)
@@ -194,8 +216,9 @@ extension RunConfiguration {
     small.model.denseLayers = model.denseLayers.isEmpty ? [] : [0]
     small.model.layers = min(model.layers, 2)
     small.model.denseWidth = min(model.denseWidth, 40)
-    small.model.vocabulary = min(max(model.vocabulary, 101), 101)
-    small.model.paddingToken = min(model.paddingToken, 100)
+    // 0 is a tokenizer's, which has more.
+    small.model.vocabulary = model.vocabulary == 0 ? 101 : min(model.vocabulary, 101)
+    small.model.paddingToken = min(model.paddingToken, small.model.vocabulary - 1)
     small.model.router.expertWidth = min(model.router.expertWidth, 24)
     small.data.sequenceLength = min(data.sequenceLength, 19)
     let accumulates = training.microBatch > 0 && training.microBatch < training.batch

@@ -75,7 +75,7 @@ struct PipelineRun {
   private func configuration(of step: Pipeline.Step) throws -> RunConfiguration? {
     guard let stage = step.kind.stage else { return nil }
     var configuration = try pipeline.configuration(of: step, stage: stage)
-    if let text = layout.layout { try configuration.layout.read(text, ranks: world.size) }
+    try configuration.takeLayout(layout.layout, ranks: world.size)
     return configuration
   }
 

@@ -1,4 +1,5 @@
-// What the groups of ranks moved and waited, as a small table: an average step of one rank.
+// What the groups of ranks moved, and the time in their calls, as a small table: an average step of one
+// rank.
 
 /// One row a group; bytes sent stand beside the fewest that the formulas allow.
 public struct CollectiveTable: Sendable {
@@ -25,7 +26,7 @@ public struct CollectiveTable: Sendable {
         TextColumn("sent", width: 8),
         TextColumn("least", width: 8, expendability: 1),
         TextColumn("sent/least", width: 6, expendability: 2),
-        TextColumn("waiting", width: 8),
+        TextColumn("in calls", width: 8),
         TextColumn("of step", width: 6, expendability: 4),
       ], width: width)
     let rows = uses.map { use in
