@@ -78,7 +78,7 @@ struct GenerateCommand: ParsableCommand {
       let judge = try ranks.load(rewardModel, layout: layout, world: world)
       let best = BestContinuations(
         rewardModel: try world.agreeing { try RewardModel(judge, for: loaded) }, of: bestOf)
-      for (score, tokens) in best.draw(count, start, options, from: loaded) {
+      for (score, tokens) in try best.draw(count, start, options, from: loaded) {
         show("— reward \(Figure.fixed(score, 3)), the best of \(bestOf)")
         show(tokenizer?.decode(tokens) ?? tokens.map(String.init).joined(separator: ","))
       }
