@@ -38,10 +38,16 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup var layout: LayoutOptions
   @OptionGroup var ranks: RankOptions
 
+  /// Continuations that are drawn at most: all are kept until the last is there.
+  private static let mostAnswers = 1 << 20
+
   func validate() throws {
     func check(_ ok: Bool, _ problem: String) throws { if !ok { throw ValidationError(problem) } }
-    try check(length >= 1, "--length is \(length); accepted: 1 or more")
-    try check(count >= 1, "--count is \(count); accepted: 1 or more")
+    let longest = DataConfiguration.longestSequence
+    try check(
+      (1...longest).contains(length), "--length is \(length); accepted: 1 to \(longest)")
+    let most = Self.mostAnswers
+    try check((1...most).contains(count), "--count is \(count); accepted: 1 to \(most)")
     try check(
       temperature >= 0 && temperature.isFinite,
       "--temperature is \(temperature); accepted: 0 or more")
@@ -49,7 +55,10 @@ struct GenerateCommand: ParsableCommand {
     try check(topP > 0 && topP <= 1, "--top-p is \(topP); accepted: above 0, up to 1")
     try check(
       (bestOf == nil) == (rewardModel == nil), "--best-of and --reward-model belong together")
-    try check((bestOf ?? 1) >= 1, "--best-of is \(bestOf ?? 1); accepted: 1 or more")
+    let mostOf = most / count
+    try check(
+      (1...mostOf).contains(bestOf ?? 1),
+      "--best-of is \(bestOf ?? 1); accepted: 1 to \(mostOf), since --count is \(count)")
   }
 
   func run() throws {

@@ -94,6 +94,10 @@ public struct DataConfiguration: ConfigurationSection {
   /// Tokens of one training sequence.
   public var sequenceLength = 256
 
+  /// The most tokens of any sequence, and the most new ones of a continuation: keeps products of
+  /// sizes within an Int, far above what a processor can take.
+  public static let longestSequence = 1 << 20
+
   public init() {}
 
   public static let meanings: [String: String] = [
