@@ -68,7 +68,7 @@ struct BenchmarkCommand: ParsableCommand {
       return (configuration, layout)
     }
     let threads = RankOptions.threads(
-      configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
+      configuration.run.threads, inProcess: ranks.ranksInProcess)
     let device = try world.agreeing {
       try Device(precision: configuration.run.precision, threads: threads)
     }

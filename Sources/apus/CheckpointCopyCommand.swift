@@ -40,7 +40,7 @@ struct CheckpointCopyCommand: ParsableCommand {
     }
     let loaded = try LoadedModel(
       source.path,
-      threads: RankOptions.threads(0, world: world, inProcess: ranks.ranksInProcess),
+      threads: RankOptions.threads(inProcess: ranks.ranksInProcess),
       world: world, layout: layout.layout)
     let trainer = Trainer(
       loaded.model, mesh: loaded.mesh, device: loaded.device,

@@ -69,7 +69,7 @@ struct GenerateCommand: ParsableCommand {
   private func generate(on world: Communicator) throws {
     let loaded = try LoadedModel(
       checkpoint,
-      threads: RankOptions.threads(0, world: world, inProcess: ranks.ranksInProcess),
+      threads: RankOptions.threads(inProcess: ranks.ranksInProcess),
       world: world, layout: layout.layout)
     let tokenizer = try world.agreeing { try loaded.textTokenizer() }
     let start = try start(tokenizer, vocabulary: loaded.model.configuration.vocabulary)
@@ -163,7 +163,7 @@ struct EvaluateCommand: ParsableCommand {
   private func evaluate(on world: Communicator) throws {
     let loaded = try LoadedModel(
       checkpoint,
-      threads: RankOptions.threads(0, world: world, inProcess: ranks.ranksInProcess),
+      threads: RankOptions.threads(inProcess: ranks.ranksInProcess),
       world: world, layout: layout.layout)
     let text = try world.agreeing {
       try EvaluationText(loaded, corpus: corpus, part: part)

@@ -39,8 +39,7 @@ struct ImportCommand: ParsableCommand {
     }
     // Weights and moments.
     try source.configuration.model.checkFits(held: 1, dealt: 2, precision: precision)
-    let device = try Device(
-      precision: precision, threads: ProcessInfo.processInfo.activeProcessorCount)
+    let device = try Device(precision: precision, threads: RankOptions.threads())
     let mesh = ProcessMesh.single()
     let model = try LanguageModel(source.configuration.model, on: device, mesh: mesh, seed: 0)
     try source.load(into: model)

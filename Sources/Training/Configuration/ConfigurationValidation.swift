@@ -73,7 +73,8 @@ extension RunSettings {
       "letters, digits, '.', '_' and '-', not beginning with '.' or '-'")
     try SettingRangeError.check(seed >= 0, "run.seed", seed, "0 or more")
     try SettingRangeError.check(
-      (0...1024).contains(threads), "run.threads", threads, "1 to 1024, or 0 for cores / ranks")
+      (0...1024).contains(threads), "run.threads", threads,
+      "1 to 1024, or 0 for processors / ranks")
     try SettingRangeError.check(!folder.isEmpty, "run.folder", "\"\"", "a folder's path")
     try SettingRangeError.check(
       (0...1_000_000).contains(watchdogSeconds), "run.watchdogSeconds", watchdogSeconds,
