@@ -33,7 +33,7 @@ struct CheckpointCopyCommand: ParsableCommand {
       let source = try CheckpointFolder(newestAt: checkpoint)
       let store = try CheckpointStore(
         folder: url.deletingLastPathComponent().path, run: url.lastPathComponent)
-      if world.rank == 0, let old = try store.newest() {
+      if world.rank == 0, let old = try store.checkpoints().last {
         throw FileError(old.path, "is there already; choose another folder")
       }
       return (source, store)

@@ -34,7 +34,7 @@ struct ImportCommand: ParsableCommand {
     configuration.run.precision = precision
     configuration.model = source.configuration.model
     let store = try CheckpointStore(folder: runs, run: name)
-    if let old = try store.newest() {
+    if let old = try store.checkpoints().last {
       throw FileError(old.path, "is there already; choose another --name")
     }
     // Weights and moments.
