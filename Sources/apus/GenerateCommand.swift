@@ -16,7 +16,7 @@ struct GenerateCommand: ParsableCommand {
   var checkpoint: String
   @Option(help: "Text to continue.")
   var prompt = ""
-  @Option(help: "Token numbers to continue instead, separated by commas.")
+  @Option(help: "Token numbers to continue instead, separated by commas; needs no tokenizer.")
   var tokens: String?
   @Option(help: "New tokens at most.")
   var length = 128
@@ -71,7 +71,10 @@ struct GenerateCommand: ParsableCommand {
       checkpoint,
       threads: RankOptions.threads(inProcess: ranks.ranksInProcess),
       world: world, layout: layout.layout)
-    let tokenizer = try world.agreeing { try loaded.textTokenizer() }
+    // Numbers need no tokenizer: where the checkpoint's cannot be read, numbers come out as well.
+    let tokenizer =
+      tokens == nil
+      ? try world.agreeing { try loaded.textTokenizer() } : try? loaded.textTokenizer()
     let start = try start(tokenizer, vocabulary: loaded.model.configuration.vocabulary)
     var options = SamplingOptions()
     options.temperature = temperature
