@@ -91,11 +91,12 @@ extension Trainer {
   /// ranks if one fails, and older checkpoints stay as they are.
   public func save(
     _ state: RunState, configuration: String, tokenizer: [UInt8], to store: CheckpointStore,
-    keep: Int
+    keep: Int, addingFrom source: CheckpointFolder? = nil
   ) throws {
     let staging = store.begin(step: state.step)
     do {
-      try write(state, configuration: configuration, tokenizer: tokenizer, to: staging)
+      try write(
+        state, configuration: configuration, tokenizer: tokenizer, to: staging, addingFrom: source)
     } catch {
       // Gives a full disk its room back; what cannot be removed now goes with the next save.
       if mesh.world.rank == 0 { try? staging.discard() }
@@ -107,11 +108,15 @@ extension Trainer {
   }
 
   private func write(
-    _ state: RunState, configuration: String, tokenizer: [UInt8], to staging: CheckpointStaging
+    _ state: RunState, configuration: String, tokenizer: [UInt8], to staging: CheckpointStaging,
+    addingFrom source: CheckpointFolder?
   ) throws {
     let world = mesh.world
     try world.agreeing { if world.rank == 0 { try staging.prepare() } }
     let tensors = writeTensors(to: staging)
+  ///
+  /// Of `source`, a checkpoint whose bytes have been checked, those kinds of tensors are copied that
+  /// this trainer has none of: a critic's where there is none here.
     let own = try world.agreeing {
       var entries = try tensors.get()
       if world.rank == 0 {
@@ -137,6 +142,11 @@ extension Trainer {
     return own.flatMap { own in others.map { own + $0 } }
   }
 
+      if let source {
+        for kind in source.kinds where !kinds.contains(kind) {
+          entries += try staging.copy(kind, from: source, writer: world.rank, of: world.size)
+        }
+      }
   private func writeTensors(
     _ modelKind: String, _ momentKind: String, to staging: CheckpointStaging
   ) -> Result<[FileEntry], any Error> {
@@ -152,6 +162,12 @@ extension Trainer {
     defer { for bias in biases { bias.memory.deallocate() } }
     return staging.write(
       optimizer, as: (modelKind, momentKind), replicated: biases, over: mesh.world)
+  /// Of tensors that this trainer writes.
+  private var kinds: [String] {
+    [CheckpointPart.model, CheckpointPart.optimizer]
+      + (critic == nil ? [] : [CheckpointPart.critic, CheckpointPart.criticOptimizer])
+  }
+
   }
 
   /// Fills weights, biases, moments and the update count, whatever layout wrote them; every rank
