@@ -67,9 +67,8 @@ final class RunLoop {
     mark = ContinuousClock.now
     try Handshake.check(
       [
-        ("tokenizer", stage.tokenizer.fingerprint), ("corpus", stage.fingerprint),
-        ("data.start", start?.fingerprint ?? ""),
-      ], over: world)
+        ("tokenizer", stage.tokenizer.fingerprint), ("data.start", start?.fingerprint ?? ""),
+      ] + stage.sources.map { ($0.name, $0.fingerprint) }, over: world)
     checking += ContinuousClock.now - mark
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
@@ -89,7 +88,7 @@ final class RunLoop {
     peak = ProductPeak(device: device, world: world)
     state = RunState(
       step: 0, seed: configuration.run.seed, tokens: 0, corpus: stage.fingerprint,
-      tokenizer: stage.tokenizer.fingerprint)
+      tokenizer: stage.tokenizer.fingerprint, sources: stage.sources)
     let folder = store.path
     lock = try world.agreeing { world.rank == 0 ? try RunLock(folder: folder) : nil }
     watchdog = try Self.watchdog(

@@ -118,7 +118,10 @@ import Testing
     ),
     ("another seed", ["run.seed=9"], true, ["run.seed is 9 here, 1 there"]),
     ("another tokenizer", ["data.tokenizer=other.json"], true, ["another tokenizer"]),
-    ("another corpus", ["data.corpus=less.txt"], true, ["another corpus", "fingerprint"]),
+    ("another corpus", ["data.corpus=less.txt"], true, ["another data.corpus (", "fingerprint"]),
+    (
+      "another part of it", ["evaluation.part=validation"], true, ["another evaluation.part ("]
+    ),
   ]
 
   @Test(arguments: others.indices)

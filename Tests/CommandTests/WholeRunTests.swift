@@ -102,7 +102,7 @@ import Testing
       try workshop.run(
         workshop.training(
           name, Array(other.dropFirst()) + ["optimizer.learningRate=0"], resume: true), on: ranks),
-      says: ["runs/\(name)/step-00000001", "another corpus"])
+      says: ["runs/\(name)/step-00000001", "another data.corpus"])
   }
 
   @Test func `a run that has made all its steps says so, and what would go on`() throws {
