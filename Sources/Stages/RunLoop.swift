@@ -136,6 +136,7 @@ final class RunLoop {
   // MARK: - Loop
 
   func train() throws -> RunOutcome {
+    options.stop?.beginTraining()
     let steps = configuration.training.steps
     if options.isProfiling { world.startTrace() }
     while state.step < steps {
@@ -164,6 +165,7 @@ final class RunLoop {
     }
     try finish()
     return .finished
+    options.stop?.endTraining()
   }
 
   private func isDue(_ every: Int) -> Bool { every > 0 && state.step % every == 0 }
