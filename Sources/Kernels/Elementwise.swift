@@ -1,4 +1,4 @@
-// Element by element: sums, products, scalings, bounds, copies, conversions.
+// Element by element: sums, products, scalings, bounds, copies.
 
 /// c = a + b; `c` may be `a` or `b`.
 public func add(_ a: Matrix, _ b: Matrix, into c: Matrix, team: ThreadTeam) {
@@ -71,18 +71,6 @@ public func fill(_ a: Matrix, _ value: Double, team: ThreadTeam) {
   switch a.precision {
   case .float32: fillSpans(Float.self, a, value, team)
   case .float64: fillSpans(Double.self, a, value, team)
-  }
-}
-
-/// b = a rounded to b's precision.
-public func convert(_ a: Matrix, into b: Matrix, team: ThreadTeam) {
-  require(
-    a.rows == b.rows && a.columns == b.columns,
-    "\(a.rows) × \(a.columns) into \(b.rows) × \(b.columns)")
-  switch (a.precision, b.precision) {
-  case (.float32, .float64): widen(a, b, team)
-  case (.float64, .float32): narrow(a, b, team)
-  default: copy(a, into: b, team: team)
   }
 }
 
@@ -170,29 +158,5 @@ private func fillSpans<Scalar: KernelScalar>(
 ) {
   team.forSpans(of: a, contiguous: a.isContiguous) { row, column, count in
     (a.row(type, row) + column).update(repeating: Scalar(value), count: count)
-  }
-}
-
-private func widen(_ a: Matrix, _ b: Matrix, _ team: ThreadTeam) {
-  team.forSpans(of: a, contiguous: a.isContiguous && b.isContiguous) { row, column, count in
-    let source = a.row(Float.self, row) + column
-    let target = b.row(Double.self, row) + column
-    forLanes(Float.self, count) { i, n in
-      let (low, high) = source.lanes(i, n).doubles
-      target.set(i, min(n, 8), low)
-      if n > 8 { target.set(i + 8, n - 8, high) }
-    }
-  }
-}
-
-private func narrow(_ a: Matrix, _ b: Matrix, _ team: ThreadTeam) {
-  team.forSpans(of: a, contiguous: a.isContiguous && b.isContiguous) { row, column, count in
-    let source = a.row(Double.self, row) + column
-    let target = b.row(Float.self, row) + column
-    forLanes(Float.self, count) { i, n in
-      let low = source.lanes(i, min(n, 8))
-      let high = n > 8 ? source.lanes(i + 8, n - 8) : .zero
-      target.set(i, n, FloatLanes(low, high))
-    }
   }
 }

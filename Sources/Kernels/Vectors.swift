@@ -167,15 +167,6 @@ struct FloatLanes: LaneVector {
         Double(x[0]), Double(x[1]), Double(x[2]), Double(x[3]), Double(x[4]), Double(x[5]),
         Double(x[6]), Double(x[7])))
   }
-  /// Sixteen doubles, rounded.
-  @inline(__always) init(_ low: DoubleLanes, _ high: DoubleLanes) {
-    raw = unsafeBitCast((Self.floats(low.raw), Self.floats(high.raw)), to: Raw.self)
-  }
-  @inline(__always) private static func floats(_ x: SIMD8<Double>) -> SIMD8<Float> {
-    SIMD8(
-      Float(x[0]), Float(x[1]), Float(x[2]), Float(x[3]), Float(x[4]), Float(x[5]), Float(x[6]),
-      Float(x[7]))
-  }
 }
 
 /// Eight doubles.

@@ -4,7 +4,7 @@ import Kernels
 
 /// The collectives that are told apart.
 public enum Collective: UInt8, CaseIterable, Sendable {
-  case barrier, split, sum, maximum, reduceScatter, allGather, exchange, broadcast, values
+  case barrier, split, sum, maximum, reduceScatter, allGather, exchange, values
 
   /// `reduceScatter`
   public var name: String { "\(self)" }
@@ -38,7 +38,7 @@ struct CollectiveTerms {
   var element: Element
   /// Nil where each rank has its own.
   var count: Int?
-  /// How the count is cut over ranks, and which rank is the root: whatever else must be equal.
+  /// How the count is cut over ranks: whatever else must be equal.
   var cut: [Int]
 
   init(_ element: Element, count: Int? = nil, cut: [Int] = []) {

@@ -105,21 +105,6 @@ extension Communicator {
     requireContiguous(receive)
   }
 
-  /// Gives every rank the array that rank `root` holds. The dual is a sum that `root` keeps.
-  public func broadcast(
-    _ array: Matrix, from root: Int = 0, file: StaticString = #fileID, line: UInt32 = #line
-  ) {
-    requireContiguous(array)
-    let bytes = array.count * array.precision.bytes
-    meet(
-      .broadcast, bytes: rank == root ? bytes * (size - 1) : 0,
-      on: CollectiveTerms(array, cut: [root]),
-      at: CallSite(file: file, line: line)
-    ) {
-      transport.broadcast(array.base, bytes: bytes, from: root)
-    }
-  }
-
   /// Gives rank `root` everyone's bytes one after another, `counts[r]` of rank r; `whole` is read
   /// nowhere else and may be nil there.
   public func gather(

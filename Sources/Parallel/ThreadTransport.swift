@@ -75,15 +75,6 @@ final class ThreadTransport: Transport {
     meet()
   }
 
-  func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int) {
-    publish(Offer(kind: .broadcast, memory: UnsafeRawPointer(memory), counts: [bytes, root]))
-    guard group.offers[root].counts == [bytes, root] else {
-      fail("bytes and root \(group.offers[root].counts) on rank \(root), not \([bytes, root])")
-    }
-    if rank != root && bytes > 0 { memcpy(memory, group.offers[root].memory!, bytes) }
-    meet()
-  }
-
   func start(_ plan: ExchangePlan, tag: Int) -> any StartedExchange {
     ThreadExchange(plan, tag: tag, group: group, rank: rank)
   }
@@ -124,7 +115,7 @@ public struct RanksOutOfStep: Error, CustomStringConvertible {
 
 /// What a rank brings to a collective.
 struct Offer {
-  enum Kind { case split, barrier, allToAll, allGather, broadcast }
+  enum Kind { case split, barrier, allToAll, allGather }
   var kind: Kind
   var color = 0
   var memory: UnsafeRawPointer?

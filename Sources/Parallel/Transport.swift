@@ -25,9 +25,6 @@ protocol Transport: AnyObject {
   /// laid one after another.
   func allGather(_ memory: UnsafeMutableRawPointer, counts: [Int])
 
-  /// Gives all ranks the `bytes` that rank `root` holds.
-  func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int)
-
   /// Starts to send each rank its bytes, and to receive theirs. Memory is the transport's until the
   /// exchange is over. Exchanges that are under way at once have different tags of 1 or more, the
   /// same on all ranks.

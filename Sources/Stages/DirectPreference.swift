@@ -39,6 +39,12 @@ public final class DirectPreference: Stage {
   public var fingerprint: String {
     Digest.sha256(Array("\(data.fingerprint) \(start ?? "none")".utf8))
   }
+  public var sources: [RunSource] {
+    [
+      RunSource("examples.training", data.fingerprint),
+      RunSource("data.start", Digest.sha256(Array((start ?? "none").utf8))),
+    ]
+  }
   public var introduction: [String] { data.introduction }
 
   public func prepare(_ trainer: Trainer) throws {

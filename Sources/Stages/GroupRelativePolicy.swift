@@ -34,6 +34,7 @@ public final class GroupRelativePolicy: Stage {
 
   public var tokenizer: Tokenizer { policy.data.tokenizer }
   public var fingerprint: String { policy.fingerprint }
+  public var sources: [RunSource] { policy.sources }
   public var introduction: [String] { policy.introduction }
   public static let columns = PolicyStage.columns
   /// The policy learns; reference and reward model do not.

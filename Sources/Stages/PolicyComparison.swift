@@ -135,8 +135,11 @@ public struct AnswerScores {
   }
 
   /// The reward at each answer's last token, its stop token, as reward models learn it. Answers that
-  /// did not end were never judged: they count as worse than all others by 1.
-  public func callAsFunction(_ prompts: [[Int32]], _ answers: [Continuation]) -> [Double] {
+  /// did not end were never judged: they count as worse than all others by 1. Throws `RanksFailed`
+  /// where one is no finite number.
+  public func callAsFunction(
+    _ prompts: [[Int32]], _ answers: [Continuation]
+  ) throws -> [Double] {
     let rows = AnswerRows(
       prompts: prompts, answers: answers.map(\.tokens), padding: 0, packing: true)
     let everything = Array(0..<rows.count)
@@ -149,6 +152,11 @@ public struct AnswerScores {
       for (score, row) in zip(scores, part.rows) { all[row] = score }
     }
     let scores = data.sum(all)
+    try mesh.world.agreeing {
+      if let row = scores.firstIndex(where: { !$0.isFinite }) {
+        throw RewardError(score: scores[row], prompt: rows.prompts[row], answer: rows.answers[row])
+      }
+    }
     let worst = zip(scores, answers).filter { $0.1.isFinished }.map(\.0).min() ?? 0
     return zip(scores, answers).map { $1.isFinished ? $0 : worst - 1 }
   }

@@ -60,10 +60,17 @@ struct PolicyModels {
       configuration.run.stage == .ppo ? try open(configuration.ppo.critic, "ppo.critic") : nil
   }
 
-  /// Of all weights.
-  var fingerprint: String {
-    [start, reference, reward, critic].map { $0?.fingerprint ?? "none" }.joined(separator: " ")
+  /// Each by the setting that names it; a path that is empty is data.start's.
+  var sources: [RunSource] {
+    let models: [(String, StartCheckpoint?)] = [
+      ("data.start", start), ("rollout.reference", reference), ("rollout.rewardModel", reward),
+      ("ppo.critic", critic),
+    ]
+    return models.map { RunSource($0, $1?.fingerprint ?? "none") }
   }
+
+  /// Of all weights.
+  var fingerprint: String { sources.map(\.fingerprint).joined(separator: " ") }
 
   /// A model that does not learn, on the policy's ranks.
   func frozen(_ checkpoint: StartCheckpoint, beside trainer: Trainer) throws -> LanguageModel {

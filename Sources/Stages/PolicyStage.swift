@@ -51,6 +51,10 @@ final class PolicyStage {
     return Digest.sha256(Array("\(data.fingerprint) \(models.fingerprint) \(rule)".utf8))
   }
 
+  var sources: [RunSource] {
+    [RunSource("examples.training", data.fingerprint)] + models.sources
+  }
+
   var introduction: [String] {
     var lines = data.introduction
     lines.append("reference: \(models.reference.folder.path)")

@@ -18,6 +18,13 @@ public final class Pretraining: Stage {
 
   public var tokenizer: Tokenizer { text.tokenizer }
   public var fingerprint: String { text.training.fingerprint }
+  public var sources: [RunSource] {
+    [
+      RunSource("data.corpus", text.training.corpusFingerprint),
+      // What is not evaluated is trained on.
+      RunSource("evaluation.part", configuration.evaluation.part.rawValue),
+    ]
+  }
 
   public var introduction: [String] {
     var lines = [

@@ -43,6 +43,7 @@ public final class ProximalPolicy: Stage {
 
   public var tokenizer: Tokenizer { policy.data.tokenizer }
   public var fingerprint: String { policy.fingerprint }
+  public var sources: [RunSource] { policy.sources }
   public var introduction: [String] { policy.introduction }
   public static let columns = PolicyStage.columns
   /// Policy and critic learn; reference and reward model do not.

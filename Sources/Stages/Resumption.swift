@@ -17,7 +17,7 @@ struct ResumedCheckpoint {
 /// Finds, checks and loads the checkpoint of a run that goes on; every rank asks alike.
 struct Resumption {
   let configuration: RunConfiguration
-  /// Of the run at its start: tokenizer and corpus must be those of the checkpoint.
+  /// Of the run at its start: tokenizer and all that is learnt from must be the checkpoint's.
   let state: RunState
   let store: CheckpointStore
   let world: Communicator
@@ -74,16 +74,18 @@ struct Resumption {
     let saved = try RunConfiguration.read(
       yaml: String(decoding: folder.contents(CheckpointPart.configuration), as: UTF8.self),
       file: path)
-    // More steps may follow, on other threads; paths are compared by what they hold.
+    // More steps may follow, on other threads or with less memory; paths are compared by what they
+    // hold.
     let free = [
-      "training.steps", "run.threads", "data.corpus", "data.tokenizer", "data.start",
-      "examples.training", "examples.evaluation", "rollout.reference", "rollout.rewardModel",
-      "ppo.critic", "layout",
+      "training.steps", "training.recompute", "run.threads", "data.corpus", "data.tokenizer",
+      "data.start", "examples.training", "examples.evaluation", "rollout.reference",
+      "rollout.rewardModel", "ppo.critic", "layout",
     ]
-    let json = try JSON(
-      parsing: folder.contents(CheckpointPart.state), source: CheckpointPart.state)
+    let statePath = "\(folder.path)/\(CheckpointPart.state)"
+    let other = try RunState(
+      JSON(parsing: folder.contents(CheckpointPart.state), source: statePath), path: statePath)
     // An imported model has seen no text yet: only the model itself must be the same.
-    let isImported = json["corpus"]?.asString == ""
+    let isImported = other.corpus.isEmpty
     // 0 is the width that follows from the others; an imported model says it.
     let isHeadAlike = configuration.model.resolvedHeadWidth == saved.model.resolvedHeadWidth
     let differences = configuration.differences(from: saved).filter { difference in
@@ -101,15 +103,26 @@ struct Resumption {
           + "; accepted: \(first.path): \(first.other), or another run.name")
     }
     guard !isImported else { return }
-    // The tokenizer first: the corpus' fingerprint is of its tokens.
-    for (name, own) in [("tokenizer", state.tokenizer), ("corpus", state.corpus)] {
-      guard json[name]?.asString == own else {
-        throw FileError(
-          folder.path,
-          "the checkpoint was made with another \(name) (fingerprint "
-            + "\(json[name]?.asString ?? "missing")); this one's is \(own)")
-      }
+    // The tokenizer first: other fingerprints are of its tokens.
+    guard other.tokenizer == state.tokenizer else {
+      throw refusal(folder, "tokenizer", other.tokenizer, state.tokenizer)
     }
+    guard other.corpus != state.corpus else { return }
+    // A checkpoint of an older build does not say which it is.
+    let differing = state.sources.filter { !other.sources.contains($0) }
+    let names = (differing.isEmpty ? state.sources : differing).map(\.name)
+    throw refusal(
+      folder, names.joined(separator: other.sources.isEmpty ? " or " : " and "), other.corpus,
+      state.corpus)
+  }
+
+  private func refusal(
+    _ folder: CheckpointFolder, _ name: String, _ saved: String, _ own: String
+  ) -> FileError {
+    FileError(
+      folder.path,
+      "the checkpoint was made with another \(name) (fingerprint \(saved)); this one's is \(own); "
+        + "accepted: the same, or another run.name")
   }
 }
 

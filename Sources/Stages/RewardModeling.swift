@@ -24,6 +24,7 @@ public final class RewardModeling: Stage {
 
   public var tokenizer: Tokenizer { data.tokenizer }
   public var fingerprint: String { data.fingerprint }
+  public var sources: [RunSource] { [RunSource("examples.training", data.fingerprint)] }
   public var introduction: [String] { data.introduction }
 
   public func prepare(_ trainer: Trainer) {

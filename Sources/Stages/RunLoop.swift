@@ -67,9 +67,8 @@ final class RunLoop {
     mark = ContinuousClock.now
     try Handshake.check(
       [
-        ("tokenizer", stage.tokenizer.fingerprint), ("corpus", stage.fingerprint),
-        ("data.start", start?.fingerprint ?? ""),
-      ], over: world)
+        ("tokenizer", stage.tokenizer.fingerprint), ("data.start", start?.fingerprint ?? ""),
+      ] + stage.sources.map { ($0.name, $0.fingerprint) }, over: world)
     checking += ContinuousClock.now - mark
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
@@ -89,7 +88,7 @@ final class RunLoop {
     peak = ProductPeak(device: device, world: world)
     state = RunState(
       step: 0, seed: configuration.run.seed, tokens: 0, corpus: stage.fingerprint,
-      tokenizer: stage.tokenizer.fingerprint)
+      tokenizer: stage.tokenizer.fingerprint, sources: stage.sources)
     let folder = store.path
     lock = try world.agreeing { world.rank == 0 ? try RunLock(folder: folder) : nil }
     watchdog = try world.watchdog(
@@ -127,8 +126,10 @@ final class RunLoop {
   // MARK: - Loop
 
   func train() throws -> RunOutcome {
+    options.stop?.beginTraining()
     let steps = configuration.training.steps
     if options.isProfiling { world.startTrace() }
+    try evaluateWhatWasPutOff()
     while state.step < steps {
       world.begin(step: state.step + 1)
       let start = Trace.now()
@@ -145,9 +146,9 @@ final class RunLoop {
       state.carried = stage.carried
       try report(result, learningRate: rate, seconds: seconds)
       let isLast = state.step == steps
-      if isDue(configuration.evaluation.every) || isLast { try traced("evaluate", evaluate) }
-      if isDue(configuration.samples.every) || isLast { try traced("sample", sample) }
-      let stops = world.maximum(options.stop?.isRequested == true ? 1 : 0) == 1 && !isLast
+      // Whoever asks may have little patience: nothing comes before the save.
+      var stops = isAskedToStop() && !isLast
+      if !stops, try look(isLast: isLast) { stops = isAskedToStop() && !isLast }
       if isDue(configuration.checkpoint.every) || isLast || stops { try traced("save", save) }
       if stops {
         output?.note("stopped as asked; --resume goes on from step \(state.step)")
@@ -156,7 +157,32 @@ final class RunLoop {
       }
     }
     try finish()
+    options.stop?.endTraining()
     return .finished
+  }
+
+  /// Whether any rank was; every rank asks.
+  private func isAskedToStop() -> Bool {
+    world.maximum(options.stop?.isRequested == true ? 1 : 0) == 1
+  }
+
+  /// Evaluates and writes a sample where they are due. Gives whether one of them was.
+  private func look(isLast: Bool) throws -> Bool {
+    let evaluates = isDue(configuration.evaluation.every) || isLast
+    let samples = isDue(configuration.samples.every) || isLast
+    if evaluates { try traced("evaluate", evaluate) }
+    if samples { try traced("sample", sample) }
+    return evaluates || samples
+  }
+
+  /// A run that is asked to stop saves, and leaves that step's evaluation to the run that goes on.
+  private func evaluateWhatWasPutOff() throws {
+    guard state.step > 0, state.step < configuration.training.steps,
+      isDue(configuration.evaluation.every)
+    else { return }
+    world.begin(step: state.step)
+    guard world.maximum(output?.holdsResumedEvaluation == true ? 1 : 0) == 0 else { return }
+    try traced("evaluate", evaluate)
   }
 
   private func isDue(_ every: Int) -> Bool { every > 0 && state.step % every == 0 }

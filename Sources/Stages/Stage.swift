@@ -22,6 +22,8 @@ public protocol Stage: AnyObject, SendableMetatype {
   var tokenizer: Tokenizer { get }
   /// Of all that is learnt from, in tokens: a run goes on with the same alone.
   var fingerprint: String { get }
+  /// What that is, one by one, to name what differs.
+  var sources: [RunSource] { get }
   /// What was read, in lines for the user.
   var introduction: [String] { get }
 

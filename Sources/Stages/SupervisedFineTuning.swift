@@ -20,6 +20,7 @@ public final class SupervisedFineTuning: Stage {
 
   public var tokenizer: Tokenizer { data.tokenizer }
   public var fingerprint: String { data.fingerprint }
+  public var sources: [RunSource] { [RunSource("examples.training", data.fingerprint)] }
   public var introduction: [String] { data.introduction }
 
   public func microBatches(step: Int, over ranks: Communicator) -> [MicroBatch] {

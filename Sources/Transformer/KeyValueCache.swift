@@ -57,11 +57,4 @@ public final class KeyValueCache {
 
   /// Counts `length` tokens as seen, after every layer has appended them.
   func advance(by length: Int) { lengths = lengths.map { $0 + length } }
-
-  /// Forgets the last tokens of each sequence beyond `kept`.
-  public func truncate(to kept: [Int]) {
-    require(
-      zip(kept, lengths).allSatisfy { $0 <= $1 }, "cannot keep \(kept) of \(lengths) tokens")
-    lengths = kept
-  }
 }

@@ -33,7 +33,8 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
   public var denseLayers: [Int] = []
   /// Hidden width of the dense layers' feed-forward.
   public var denseWidth = 0
-  /// Token whose embedding row never changes; −1 is none.
+  /// Token whose embedding gets no gradient where it is read; weight decay, and a tied output matrix,
+  /// still change its row. −1 is none.
   public var paddingToken = -1
   /// Standard deviation of initial weights; projections into the residual stream are drawn
   /// smaller by √(2 · layers).
@@ -60,7 +61,7 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
     "activation": "nonlinearity of the gate: silu or relu",
     "denseLayers": "layers (from 0) with a dense feed-forward",
     "denseWidth": "hidden width of dense feed-forward layers",
-    "paddingToken": "token whose embedding row never changes; -1 is none",
+    "paddingToken": "token whose embedding gets no gradient; -1 is none",
     "initialDeviation": "standard deviation of initial weights",
     "scalarHead":
       "a number for each token, a reward's or value's: none, or weights that start at zero or normal",

@@ -20,6 +20,7 @@ struct Apus: ParsableCommand {
   /// Parses, runs, and turns whatever is thrown into one line and an exit status.
   static func main() {
     StandardStreams.openMissing()
+    StandardStreams.outliveReaders()
     do {
       var command = try parseAsRoot()
       // Dies of an illegal instruction otherwise, sooner or later.

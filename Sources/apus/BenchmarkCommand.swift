@@ -42,10 +42,11 @@ struct BenchmarkCommand: ParsableCommand {
     guard steps >= 1, warmup >= 0 else {
       throw ValidationError("--steps takes 1 or more, --warmup 0 or more")
     }
+    let most = DataConfiguration.longestSequence
     for (name, value) in [
       ("generate", generate ?? 1), ("prompt-tokens", promptTokens), ("new-tokens", newTokens),
-    ] where value < 1 {
-      throw ValidationError("--\(name) is \(value); accepted: 1 or more")
+    ] where !(1...most).contains(value) {
+      throw ValidationError("--\(name) is \(value); accepted: 1 to \(most)")
     }
   }
 
@@ -72,7 +73,7 @@ struct BenchmarkCommand: ParsableCommand {
     ).begin(on: world)
     defer { withExtendedLifetime(watchdog) {} }
     let threads = RankOptions.threads(
-      configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
+      configuration.run.threads, inProcess: ranks.ranksInProcess)
     let device = try world.agreeing {
       try Device(precision: configuration.run.precision, threads: threads)
     }

@@ -33,7 +33,9 @@ struct CheckpointCommand: ParsableCommand {
           let step = "  step \(checkpoint.step)"
           switch checkpoint.state {
           case .success(let folder):
-            let mark = checkpoint.step == newest ? "  newest" : ""
+            let isLast = checkpoint.step == checkpoints.last?.step
+            let mark =
+              checkpoint.step == newest ? (isLast ? "  newest" : "  newest that is whole") : ""
             say("\(step)  \(sizeText(folder.bytes))  \(folder.files.count) files\(mark)")
           case .failure(let error): say("\(step)  damaged: \(error)")
           }

@@ -26,7 +26,7 @@ struct DumpCommand: ParsableCommand {
   var output: String
   @Option(help: "float32 or float64.")
   var precision = Precision.float32
-  @Option(help: "Threads of a rank; 0 is the machine's cores / its ranks.")
+  @Option(help: "Threads of a rank; 0 is the processors that may be used / the machine's ranks.")
   var threads = 0
 
   @OptionGroup var layout: LayoutOptions
@@ -63,7 +63,7 @@ struct DumpCommand: ParsableCommand {
     let device = try world.agreeing {
       try Device(
         precision: precision,
-        threads: RankOptions.threads(threads, world: world, inProcess: ranks.ranksInProcess))
+        threads: RankOptions.threads(threads, inProcess: ranks.ranksInProcess))
     }
     let mesh = ProcessMesh(world, layout: split)
     let loaded = try LanguageModel(folder.configuration.model, on: device, mesh: mesh, seed: 0)

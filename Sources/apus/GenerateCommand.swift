@@ -16,7 +16,7 @@ struct GenerateCommand: ParsableCommand {
   var checkpoint: String
   @Option(help: "Text to continue.")
   var prompt = ""
-  @Option(help: "Token numbers to continue instead, separated by commas.")
+  @Option(help: "Token numbers to continue instead, separated by commas; needs no tokenizer.")
   var tokens: String?
   @Option(help: "New tokens at most.")
   var length = 128
@@ -38,10 +38,16 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup var layout: LayoutOptions
   @OptionGroup var ranks: RankOptions
 
+  /// Continuations that are drawn at most: all are kept until the last is there.
+  private static let mostAnswers = 1 << 20
+
   func validate() throws {
     func check(_ ok: Bool, _ problem: String) throws { if !ok { throw ValidationError(problem) } }
-    try check(length >= 1, "--length is \(length); accepted: 1 or more")
-    try check(count >= 1, "--count is \(count); accepted: 1 or more")
+    let longest = DataConfiguration.longestSequence
+    try check(
+      (1...longest).contains(length), "--length is \(length); accepted: 1 to \(longest)")
+    let most = Self.mostAnswers
+    try check((1...most).contains(count), "--count is \(count); accepted: 1 to \(most)")
     try check(
       temperature >= 0 && temperature.isFinite,
       "--temperature is \(temperature); accepted: 0 or more")
@@ -49,7 +55,10 @@ struct GenerateCommand: ParsableCommand {
     try check(topP > 0 && topP <= 1, "--top-p is \(topP); accepted: above 0, up to 1")
     try check(
       (bestOf == nil) == (rewardModel == nil), "--best-of and --reward-model belong together")
-    try check((bestOf ?? 1) >= 1, "--best-of is \(bestOf ?? 1); accepted: 1 or more")
+    let mostOf = most / count
+    try check(
+      (1...mostOf).contains(bestOf ?? 1),
+      "--best-of is \(bestOf ?? 1); accepted: 1 to \(mostOf), since --count is \(count)")
   }
 
   func run() throws {
@@ -60,9 +69,12 @@ struct GenerateCommand: ParsableCommand {
   private func generate(on world: Communicator) throws {
     let loaded = try LoadedModel(
       checkpoint,
-      threads: RankOptions.threads(0, world: world, inProcess: ranks.ranksInProcess),
+      threads: RankOptions.threads(inProcess: ranks.ranksInProcess),
       world: world, layout: layout.layout)
-    let tokenizer = try world.agreeing { try loaded.textTokenizer() }
+    // Numbers need no tokenizer: where the checkpoint's cannot be read, numbers come out as well.
+    let tokenizer =
+      tokens == nil
+      ? try world.agreeing { try loaded.textTokenizer() } : try? loaded.textTokenizer()
     let start = try start(tokenizer, vocabulary: loaded.model.configuration.vocabulary)
     var options = SamplingOptions()
     options.temperature = temperature
@@ -78,7 +90,7 @@ struct GenerateCommand: ParsableCommand {
       let judge = try ranks.load(rewardModel, layout: layout, world: world)
       let best = BestContinuations(
         rewardModel: try world.agreeing { try RewardModel(judge, for: loaded) }, of: bestOf)
-      for (score, tokens) in best.draw(count, start, options, from: loaded) {
+      for (score, tokens) in try best.draw(count, start, options, from: loaded) {
         show("— reward \(Figure.fixed(score, 3)), the best of \(bestOf)")
         show(tokenizer?.decode(tokens) ?? tokens.map(String.init).joined(separator: ","))
       }
@@ -154,7 +166,7 @@ struct EvaluateCommand: ParsableCommand {
   private func evaluate(on world: Communicator) throws {
     let loaded = try LoadedModel(
       checkpoint,
-      threads: RankOptions.threads(0, world: world, inProcess: ranks.ranksInProcess),
+      threads: RankOptions.threads(inProcess: ranks.ranksInProcess),
       world: world, layout: layout.layout)
     let text = try world.agreeing {
       try EvaluationText(loaded, corpus: corpus, part: part)

@@ -76,11 +76,11 @@ struct LayoutOptions: ParsableArguments {
 }
 
 extension RankOptions {
-  /// Threads for each rank: `wanted`, or the machine's cores shared by the ranks on it.
-  static func threads(_ wanted: Int, world: Communicator, inProcess: Int?) -> Int {
+  /// Threads for each rank: `wanted`, or the processors of this machine shared by the ranks on it.
+  static func threads(_ wanted: Int = 0, inProcess: Int? = nil) -> Int {
     if wanted > 0 { return wanted }
-    let cores = ProcessInfo.processInfo.activeProcessorCount
-    return max(1, cores / max(onThisMachine(inProcess: inProcess), 1))
+    return MachineProcessors.available(launched: MPIEnvironment.isLaunched)
+      .threads(ranks: onThisMachine(inProcess: inProcess))
   }
 
   /// Ranks that run on this machine.

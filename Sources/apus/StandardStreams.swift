@@ -4,9 +4,11 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// Prints a line at once, without buffering; ends the command where it cannot be written.
+/// Prints a line at once, without buffering; ends the command where it cannot be written, quietly
+/// where nobody reads on (`apus config | head -1`).
 func say(_ text: String, terminator: String = "\n") {
   let code = StandardStreams.write(text + terminator, to: STDOUT_FILENO)
+  if code == EPIPE { StandardStreams.endUnread() }
   if code != 0 { Failure.exit(with: OutputError(code: code)) }
 }
 
@@ -41,6 +43,17 @@ enum StandardStreams {
       // The lowest free number is this one.
       _ = open("/dev/null", descriptor == STDIN_FILENO ? O_RDONLY : O_WRONLY)
     }
+  }
+
+  /// Lets a pipe whose reader has gone be an error of writing, so that no run dies of its screen.
+  static func outliveReaders() { signal(SIGPIPE, SIG_IGN) }
+
+  /// Ends the process as the system would have done: that nobody reads on is no mistake.
+  static func endUnread() -> Never {
+    signal(SIGPIPE, SIG_DFL)
+    raise(SIGPIPE)
+    // Where the signal is blocked.
+    exit(128 + SIGPIPE)
   }
 
   /// Writes all of `text`; gives the error's number where that is impossible, else 0.

@@ -77,7 +77,7 @@ struct StageStart {
     run.isProfiling = isProfiling
     run.stop = stop
     run.threads = RankOptions.threads(
-      configuration.run.threads, world: world, inProcess: ranks.ranksInProcess)
+      configuration.run.threads, inProcess: ranks.ranksInProcess)
     run.ranksOnThisMachine = RankOptions.onThisMachine(inProcess: ranks.ranksInProcess)
     run.handshake = [("program", program)]
     return try run.run(on: world)

@@ -30,8 +30,7 @@ struct GradientsCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let device = try Device(
-      precision: .float64, threads: ProcessInfo.processInfo.activeProcessorCount)
+    let device = try Device(precision: .float64, threads: RankOptions.threads())
     var all: [GradientError] = []
     func take(_ name: String, _ errors: [GradientError]) {
       all += errors

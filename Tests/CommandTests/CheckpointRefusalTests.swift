@@ -60,7 +60,9 @@ import Testing
   }
 
   @Test(arguments: [model, optimizer, "manifest.json"], [0, 1, 3])
-  func `a checkpoint cut short is passed over with a warning`(file: String, lessThan: Int) throws {
+  func `a checkpoint cut short is named, and passed over by a run that goes on alone`(
+    file: String, lessThan: Int
+  ) throws {
     let workshop = try Workshop.shared()
     let (name, path) = try copy()
     let damaged = "\(path)/step-00000020"
@@ -70,6 +72,19 @@ import Testing
     try workshop.write("\(damaged)/\(file)", Array(bytes.prefix(kept)))
     let list = try workshop.succeed(["checkpoint", "list", name, "--folder", "runs"])
     #expect(list.output.contains("step 20  damaged: \(damaged)/\(file)"))
+    #expect(list.output.contains("newest that is whole"))
+    // Whoever asks for the newest is told, and gets no older one in its place.
+    for command in [
+      ["checkpoint", "verify", path], ["checkpoint", "show", path], ["evaluate", path],
+      ["generate", path, "--prompt", "the"], ["export", path, workshop.fresh("never")],
+      ["checkpoint", "copy", path, "runs/\(workshop.fresh("never"))"],
+      workshop.training(workshop.fresh("never"), ["data.start=\(path)"]),
+    ] {
+      expectRefusal(
+        try workshop.run(command),
+        says: [path, "damaged", "\(damaged)/\(file)", "accepted: \(path)/step-00000015"])
+    }
+    try workshop.succeed(["checkpoint", "verify", "\(path)/step-00000015"])
     let resumed = try workshop.succeed(workshop.training(name, resume: true))
     #expect(resumed.output.contains("warning: passed over a damaged checkpoint: \(damaged)"))
     #expect(resumed.output.contains("resumed from \(path)/step-00000015"))
@@ -103,7 +118,10 @@ import Testing
     ),
     ("another seed", ["run.seed=9"], true, ["run.seed is 9 here, 1 there"]),
     ("another tokenizer", ["data.tokenizer=other.json"], true, ["another tokenizer"]),
-    ("another corpus", ["data.corpus=less.txt"], true, ["another corpus", "fingerprint"]),
+    ("another corpus", ["data.corpus=less.txt"], true, ["another data.corpus (", "fingerprint"]),
+    (
+      "another part of it", ["evaluation.part=validation"], true, ["another evaluation.part ("]
+    ),
   ]
 
   @Test(arguments: others.indices)

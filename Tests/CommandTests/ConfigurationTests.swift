@@ -107,7 +107,20 @@ import Testing
       status: 64),
     Refusal(
       "no length", ["generate", Workshop.run, "--length", "0"],
-      says: ["--length is 0", "1 or more"], status: 64),
+      says: ["--length is 0", "1 to 1048576"], status: 64),
+    Refusal(
+      "a length beyond all memory", ["generate", Workshop.run, "--length", "9223372036854775807"],
+      says: ["--length is 9223372036854775807", "1 to 1048576"], status: 64),
+    Refusal(
+      "more continuations than anybody reads",
+      ["generate", Workshop.run, "--count", "9223372036854775807"],
+      says: ["--count is 9223372036854775807", "1 to 1048576"], status: 64),
+    Refusal(
+      "the best of too many",
+      [
+        "generate", Workshop.run, "--count", "1024", "--best-of", "1025", "--reward-model",
+        Workshop.run,
+      ], says: ["--best-of is 1025", "1 to 1024"], status: 64),
     Refusal(
       "no such part", ["evaluate", Workshop.run, "--part", "middle"], says: ["middle", "held-out"],
       status: 64),

@@ -2,6 +2,7 @@
 
 import Foundation
 import Testing
+import Training
 
 @Suite struct ModelFolderRefusalTests {
   /// A change to the tensors of a good folder.
@@ -183,6 +184,59 @@ import Testing
     expectRefusal(
       try workshop.run(["generate", "runs/\(name)", "--prompt", "the"]), status: 64,
       says: ["no tokenizer", "--tokens"])
+    let tokens = try workshop.succeed(
+      ["generate", "runs/\(name)", "--tokens", "1,2", "--length", "3"]
+    ).output
+    #expect(tokens.hasPrefix("1,2,"))
+  }
+
+  /// A tokenizer.json that cannot be taken along (nil: one of more entries than the model's), and what
+  /// is said of it.
+  static let tokenizers: [(json: String?, says: String)] = [
+    ("once upon a time", "no valid JSON"), (TextRefusalTests.tokenizers.last?.json, "WordPiece"),
+    (nil, "has 310 entries, the model 300; accepted: 300 at most"),
+  ]
+
+  @Test(arguments: tokenizers)
+  func `a tokenizer that no stage could start with is refused, or left out`(
+    json: String?, says: String
+  ) throws {
+    let workshop = try Workshop.shared()
+    let folder = try workshop.copy("exported", as: "folder")
+    let path = "\(folder)/tokenizer.json"
+    if let json {
+      try workshop.write(path, json)
+    } else {
+      try workshop.succeed([
+        "tokenizer", "train", "corpus.txt", "--vocabulary", "310", "--output", path,
+      ])
+    }
+    let name = workshop.fresh("never")
+    let words = ["import", folder, "--name", name, "--runs", "runs"]
+    expectRefusal(try workshop.run(words), says: [path, says, "--no-tokenizer"])
+    #expect(try !workshop.names("runs").contains(name))
+    try workshop.succeed(words + ["--no-tokenizer"])
+    #expect(try workshop.bytes("runs/\(name)/step-00000000/tokenizer.json").isEmpty)
+    // A stage that starts from it takes the configuration's.
+    try workshop.succeed(
+      workshop.training("\(name)-on", ["data.start=runs/\(name)", "training.steps=1"]))
+  }
+
+  @Test func `numbers are continued though the checkpoint's tokenizer cannot be read`() throws {
+    let workshop = try Workshop.shared()
+    let name = workshop.fresh("foreign")
+    let staging = try CheckpointStore(folder: workshop.path("runs"), run: name).begin(step: 20)
+    try staging.prepare()
+    let files = try CheckpointFolder(path: workshop.path(Workshop.lastStep)).files
+    try staging.commit(
+      files.map { file in
+        let own = try workshop.bytes("\(Workshop.lastStep)/\(file.name)")
+        return try staging.write(
+          file.name, file.name == "tokenizer.json" ? Array("{}".utf8) : own)
+      })
+    expectRefusal(
+      try workshop.run(["generate", "runs/\(name)", "--prompt", "the"]),
+      says: ["runs/\(name)/step-00000020/tokenizer.json", "accepted"])
     let tokens = try workshop.succeed(
       ["generate", "runs/\(name)", "--tokens", "1,2", "--length", "3"]
     ).output

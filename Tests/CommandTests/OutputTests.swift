@@ -25,6 +25,29 @@ import Testing
       try run(arguments, "> /dev/full"), says: ["standard output", "No space left on device"])
   }
 
+  /// Standard output as a pipe whose reader has gone: `pipe` is a named one, open to read only while it
+  /// is opened to write.
+  private static func unread(_ pipe: String) -> String { "3<>\(pipe) 4>\(pipe) 3<&- >&4 4>&-" }
+
+  private func pipe() throws -> String {
+    let name = try Workshop.shared().fresh("pipe")
+    #expect(mkfifo(try Workshop.shared().path(name), 0o600) == 0)
+    return name
+  }
+
+  @Test(arguments: [
+    ["config"], ["--help"], ["evaluate", Workshop.run],
+    ["generate", Workshop.run, "--prompt", "the", "--length", "2"],
+    ["checkpoint", "show", Workshop.run],
+  ])
+  func `a result that nobody reads on is no mistake, and ends quietly`(arguments: [String]) throws {
+    let outcome = try run(arguments, Self.unread(try pipe()))
+    // Help comes of the argument parser, which does not look whether it was read.
+    #expect(outcome.status == -SIGPIPE || (arguments == ["--help"] && outcome.status == 0))
+    #expect(outcome.errors.isEmpty, "\(outcome.errors)")
+    #expect(outcome.seconds < longestRefusal)
+  }
+
   @Test func `a mistake has its status even where nobody hears of it`() throws {
     #expect(try run(["pretrain", "none.yaml"], "2> /dev/full").status == 64)
     #expect(try run(["pretrain", "none.yaml"], "2>&-").status == 64)
@@ -35,7 +58,9 @@ import Testing
   func `training goes on when its screen is gone`(ranks: Ranks) throws {
     let workshop = try Workshop.shared()
     let expected = try workshop.bytes("\(Workshop.run)/metrics.jsonl").count { $0 == 10 }
-    for (streams, warnings) in [("> /dev/full", 1), (">&-", 0), (">&- 2>&- <&-", 0)] {
+    for (streams, warnings) in [
+      ("> /dev/full", 1), (Self.unread(try pipe()), 1), (">&-", 0), (">&- 2>&- <&-", 0),
+    ] {
       let name = workshop.fresh("dark")
       let outcome = try run(workshop.training(name), streams, on: ranks)
       #expect(outcome.status == 0)

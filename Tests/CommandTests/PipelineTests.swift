@@ -108,6 +108,34 @@ import Testing
         && grown.contains("resumed from runs/\(name)/ppo/step-00000002"))
     #expect(grown.contains("runs/\(name)/ppo/step-00000004: an answer to each of 24 prompts"))
     #expect(grown.components(separatedBy: ": done before, in ").count == 7)
+
+    // A copy of the policy has its critic, and goes on as the run itself.
+    let copy = workshop.fresh("copy")
+    try workshop.succeed(["checkpoint", "copy", "runs/\(name)/ppo", "runs/\(copy)"], on: ranks)
+    let copied = try contents(workshop, "runs/\(copy)/step-00000004")
+    #expect(try copied == contents(workshop, "runs/\(name)/ppo/step-00000004"))
+    #expect(Set(copied.keys.map { $0.prefix { $0 != " " } }).count == 4)
+    for (folder, run) in [("runs/\(name)", "ppo"), ("runs", copy)] {
+      try workshop.succeed(
+        [
+          "ppo", "\(folder)/\(run)/step-00000004/configuration.yaml", "--resume", "--set",
+          "run.folder=\(folder)", "--set", "run.name=\(run)", "--set", "training.steps=5",
+        ], on: ranks)
+    }
+    #expect(
+      try workshop.tensors("runs/\(copy)/step-00000005")
+        == workshop.tensors("runs/\(name)/ppo/step-00000005"))
+  }
+
+  /// A checkpoint's tensors by kind and name, however they are dealt to files.
+  private func contents(_ workshop: Workshop, _ checkpoint: String) throws -> [String: [UInt8]] {
+    var all: [String: [UInt8]] = [:]
+    for (file, bytes) in try workshop.tensors(checkpoint) {
+      for tensor in try TensorFile(bytes).tensors {
+        all["\(file.prefix { $0 != "-" }) \(tensor.name)"] = tensor.bytes
+      }
+    }
+    return all
   }
 
   @Test func `what was made of other settings is refused, and made anew when told so`() throws {

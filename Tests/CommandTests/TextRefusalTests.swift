@@ -71,6 +71,29 @@ import Testing
     expectRefusal(try workshop.run(arguments), says: [path, "damaged", "remove it"])
   }
 
+  @Test func `what a killed tokenisation left goes with the next`() throws {
+    let workshop = try Workshop.shared()
+    var folder = ""
+    func left(_ ending: String) -> [String] {
+      ((try? workshop.names("\(folder)/.tokens")) ?? []).filter { $0.hasSuffix(ending) }
+    }
+    var arguments: [String] = []
+    // It may be over before this process gets to kill it: then once more.
+    for _ in 0..<10 where left(".new").isEmpty {
+      folder = workshop.fresh("killed")
+      let text = try workshop.bytes("corpus.txt")
+      try workshop.write("\(folder)/c.txt", Array(repeatElement(text, count: 40).joined()))
+      arguments = workshop.training(folder, ["data.corpus=\(folder)/c.txt", "training.steps=1"])
+      let child = try workshop.start(Ranks.one.words(arguments))
+      while child.isRunning && left(".new").isEmpty { usleep(500) }
+      child.send(SIGKILL)
+      _ = child.wait()
+    }
+    #expect(left(".new").count == 1)
+    try workshop.succeed(arguments)
+    #expect(left(".new").isEmpty && left(".tokens").count == 1)
+  }
+
   @Test func `tokens of a corpus whose folder cannot be written go beside the runs`() throws {
     let workshop = try Workshop.shared()
     let folder = workshop.fresh("closed")

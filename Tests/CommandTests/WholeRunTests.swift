@@ -102,7 +102,7 @@ import Testing
       try workshop.run(
         workshop.training(
           name, Array(other.dropFirst()) + ["optimizer.learningRate=0"], resume: true), on: ranks),
-      says: ["runs/\(name)/step-00000001", "another corpus"])
+      says: ["runs/\(name)/step-00000001", "another data.corpus"])
   }
 
   @Test func `a run that has made all its steps says so, and what would go on`() throws {
@@ -207,6 +207,26 @@ import Testing
     try workshop.succeed(["checkpoint", "verify", "runs/\(name)"])
   }
 
+  @Test(arguments: [SIGINT, SIGTERM])
+  func `one interruption before training begins ends at once`(signal: Int32) throws {
+    let workshop = try Workshop.shared()
+    let name = workshop.fresh("early")
+    let text = try workshop.bytes("corpus.txt")
+    try workshop.write("\(name)/c.txt", Array(repeatElement(text, count: 40).joined()))
+    let child = try workshop.start(
+      Ranks.one.words(workshop.training(name, ["data.corpus=\(name)/c.txt"])))
+    // Its text is being turned into tokens.
+    while child.isRunning,
+      (try? workshop.names("\(name)/.tokens"))?.contains(where: { $0.hasSuffix(".new") }) != true
+    { usleep(500) }
+    let moment = ContinuousClock.now
+    child.send(signal)
+    let outcome = child.wait()
+    #expect(outcome.status == 128 + signal)
+    #expect(ContinuousClock.now - moment < .seconds(1))
+    #expect(try !workshop.names("runs").contains(name))
+  }
+
   @Test(arguments: [false, true])
   func `what a run killed before its first save has logged is gone when it starts again`(
     resume: Bool
@@ -256,6 +276,8 @@ import Testing
       }
       usleep(2000)
     }
+    // Training begins once the file is there.
+    usleep(300_000)
     child.send(SIGINT)
     usleep(200_000)
     #expect(child.isRunning)

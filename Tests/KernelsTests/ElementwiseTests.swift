@@ -51,18 +51,3 @@ func `a bound itself passes, and NaN is not hidden by a bound`(_ precision: Prec
   clamp(x.matrix, to: 0.5, into: y.matrix, team: team)
   #expect(x[0, 2].isNaN && y[0, 2].isNaN && y[0, 3] == 0.5)
 }
-
-@Test(arguments: Shape.all)
-func `conversion rounds to nearest and widens exactly`(_ shape: Shape) {
-  let other: Precision = shape.precision == .float32 ? .float64 : .float32
-  let a = Sample(random: 1, shape)
-  let found = results { team in
-    let b = Sample(shape.rows, shape.columns, gap: 1, other)
-    let same = Sample(for: shape)
-    convert(a.matrix, into: b.matrix, team: team)
-    convert(a.matrix, into: same.matrix, team: team)
-    return [b, same]
-  }
-  #expect(found[0].values == a.values.map { Double(Float($0)) })
-  #expect(found[1].bits == a.bits)
-}

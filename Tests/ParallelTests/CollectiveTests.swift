@@ -111,17 +111,6 @@ import Testing
     }
   }
 
-  @Test func `a broadcast gives everyone the root's array`() throws {
-    try onRanks { world, checks in
-      let root = world.size - 1
-      let array = OwnedArray(columns: 1000, precision: .float64) {
-        sample(rank: world.rank, index: $0)
-      }
-      world.broadcast(array.matrix, from: root)
-      checks.equal(array.values, (0..<1000).map { sample(rank: root, index: $0) }, "array")
-    }
-  }
-
   @Test func `a gather brings everyone's bytes to one rank`() throws {
     try onRanks { world, checks in
       let root = world.size / 2

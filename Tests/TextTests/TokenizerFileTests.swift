@@ -13,6 +13,24 @@ import Text
     return Array(try JSONSerialization.data(withJSONObject: root))
   }
 
+  @Test func `what a killed writer left of a file goes with the next, and nothing else`() throws {
+    let folder = try TemporaryFolder()
+    let others = [
+      "t.json.78-2e.new", "t.json.new", "t.json.77-1f", "t.json.77-1g.new", "t.json.x-1f.new",
+      "u.json.77-1f.new",
+    ]
+    for name in others { _ = try folder.write(name, "half") }
+    _ = try folder.write("t.json.76-ffffffff.new", "half")
+    // One is being written.
+    let descriptor = open("\(folder.path)/\(others[0])", O_WRONLY)
+    defer { close(descriptor) }
+    #expect(flock(descriptor, LOCK_EX) == 0)
+    try TokenizerTests.tokenizers[0].write(to: "\(folder.path)/t.json")
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+        == (others + ["t.json"]).sorted())
+  }
+
   private func refusal(_ json: [UInt8]) -> String {
     do {
       _ = try Tokenizer(json: json, source: "tokenizer.json")

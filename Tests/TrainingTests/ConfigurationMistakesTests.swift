@@ -121,6 +121,15 @@ import Training
       yaml: "schedule: {kind: warmup-stable-decay, warmup: 900, decay: 0.5}",
       message: "c.yaml:1:59: schedule.decay is 0.5; accepted: at most 0.1, what the warm-up leaves"),
     Mistake(
+      yaml: "schedule: {warmup: 9223372036854775807}",
+      message: "c.yaml:1:20: schedule.warmup is 9223372036854775807; accepted: 0 to 1000000000"),
+    Mistake(
+      yaml: "samples: {tokens: 9223372036854775807}",
+      message: "c.yaml:1:19: samples.tokens is 9223372036854775807; accepted: 0 to 1048576"),
+    Mistake(
+      yaml: "rollout: {epochs: 9223372036854775807}",
+      message: "c.yaml:1:19: rollout.epochs is 9223372036854775807; accepted: 1 to 1000000000"),
+    Mistake(
       yaml: "run: {name: ../elsewhere}",
       message: "c.yaml:1:13: run.name is \"../elsewhere\"; "
         + "accepted: letters, digits, '.', '_' and '-', not beginning with '.' or '-'"),

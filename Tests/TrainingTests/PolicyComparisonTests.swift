@@ -116,7 +116,7 @@ import Transformer
     let judge = try model(seed: 3, head: .normal, on: mesh)
     let drawn = PolicyComparison(try model(seed: 1, on: mesh), mesh: mesh)
       .ask(Self.prompts, samples: 2, Self.sampling)
-    let scores = AnswerScores(judge, mesh: mesh)(drawn.prompts, drawn.drawn)
+    let scores = try AnswerScores(judge, mesh: mesh)(drawn.prompts, drawn.drawn)
     var ended: [Double] = []
     for (number, answer) in drawn.drawn.enumerated() where answer.isFinished {
       let tokens = drawn.prompts[number] + answer.tokens
@@ -131,6 +131,23 @@ import Transformer
     #expect(!others.isEmpty && others.allSatisfy { abs($0 - (ended.min()! - 1)) < 1e-12 })
   }
 
+  @Test func `a score that is no number is refused, with the answer`() throws {
+    let mesh = ProcessMesh.single()
+    let judge = try model(seed: 3, head: .normal, on: mesh)
+    let head = try #require(
+      judge.parameters.parameters.first { $0.name == ScalarHead.parameterName })
+    head.value.assign(head.value.elements.map { _ in .nan })
+    let answer = PolicyComparison(try model(seed: 1, on: mesh), mesh: mesh)
+      .ask([[7, 8]], samples: 1, Self.sampling).drawn[0]
+    let words = answer.tokens.map(String.init).joined(separator: " ")
+    let refusal = #expect(throws: RanksFailed.self) {
+      try AnswerScores(judge, mesh: mesh)([[7, 8]], [answer])
+    }
+    #expect(
+      refusal.map { "\($0)" }
+        == "the reward of answer \(words) to prompt 7 8 (tokens) is nan; accepted: finite numbers")
+  }
+
   @Test(arguments: [
     ("data=2", 2), ("tensor=2", 2), ("expert=2", 2), ("tensor=2,expert=4", 4),
     ("tensor=4,expert=2,expert-tensor=2", 4), ("data=8,expert=4", 8),
@@ -140,7 +157,7 @@ import Transformer
       let answers = PolicyComparison(
         try model(seed: 1, on: mesh), against: try model(seed: 2, on: mesh), mesh: mesh
       ).ask(Self.prompts, samples: 2, Self.sampling)
-      let scores = AnswerScores(try model(seed: 3, head: .normal, on: mesh), mesh: mesh)(
+      let scores = try AnswerScores(try model(seed: 3, head: .normal, on: mesh), mesh: mesh)(
         answers.prompts, answers.drawn)
       return ((answers.drawn + answers.reference).map(\.tokens), answers.divergences + scores)
     }

@@ -26,6 +26,8 @@ import Transformer
         $0.run.name = name
         $0.training.steps = steps
         $0.training.microBatch = 1
+        // Changes no bit: a run may change it on the way.
+        $0.training.recompute = steps.isMultiple(of: 2) ? .block : .none
         $0.layout.tensor = ranks == 1 ? 1 : 2
         $0.layout.expert = ranks == 1 ? 1 : 4
         if stage == .dpo { $0.data.start = "\(fixture.folder)/runs/sft" }
@@ -159,6 +161,49 @@ import Transformer
       refusal(.sft) { $0.data.start = "\(fixture.folder)/nowhere" }.contains("is no folder"))
   }
 
+  @Test func `a policy does not go on with other models, and they are named`() throws {
+    let fixture = try StageFixture()
+    let runs = "\(fixture.folder)/runs"
+    for (name, seed) in [("sft", 1), ("other", 2)] {
+      _ = try fixture.run(
+        fixture.configuration(.sft) {
+          ($0.run.name, $0.run.seed, $0.training.steps) = (name, seed, 1)
+        })
+    }
+    _ = try fixture.run(fixture.configuration(.ppo) { $0.training.steps = 1 })
+    func refusal(_ run: String, _ change: @escaping (inout RunConfiguration) -> Void) -> String {
+      self.refusal {
+        _ = try fixture.run(
+          fixture.configuration(.ppo) {
+            ($0.run.name, $0.training.steps) = (run, 2)
+            change(&$0)
+          }, resuming: true)
+      }
+    }
+    #expect(
+      refusal("ppo") { $0.rollout.reference = "\(runs)/other" }
+        .contains("was made with another rollout.reference ("))
+    #expect(
+      refusal("ppo") { ($0.rollout.reference, $0.ppo.critic) = ("\(runs)/other", "\(runs)/other") }
+        .contains("was made with another rollout.reference and ppo.critic ("))
+    // As an older build wrote it, which did not tell one from the other.
+    let whole = try CheckpointFolder(newestAt: "\(runs)/ppo")
+    let staging = try CheckpointStore(folder: runs, run: "old").begin(step: whole.step)
+    try staging.prepare()
+    try staging.commit(
+      whole.files.map { file in
+        let bytes = Array(try Data(contentsOf: URL(filePath: "\(whole.path)/\(file.name)")))
+        guard file.name == CheckpointPart.state else { return try staging.write(file.name, bytes) }
+        let members = try JSON(parsing: bytes, source: file.name).asObject ?? JSONObject()
+        let old = members.filter { $0.key != "sources" }.map { ($0.key, $0.value) }
+        return try staging.write(file.name, Array(JSON.object(JSONObject(old)).compact.utf8))
+      })
+    #expect(
+      refusal("old") { $0.rollout.reference = "\(runs)/other" }.contains(
+        "another examples.training or data.start or rollout.reference or rollout.rewardModel or "))
+    #expect(refusal("old") { _ in } == "nothing")
+  }
+
   @Test func `examples that are too long can be left out, and are counted`() throws {
     let fixture = try StageFixture()
     let configuration = fixture.configuration(.sft) {
@@ -188,7 +233,7 @@ import Transformer
       _ = try fixture.run(
         fixture.configuration(.reward) { $0.training.steps = 2 }, resuming: true)
     }
-    #expect(changed.contains("was made with another corpus"), "\(changed)")
+    #expect(changed.contains("was made with another examples.training ("), "\(changed)")
     try fixture.write("reward.yaml", "run: {stage: sft}")
     #expect(
       refusal {

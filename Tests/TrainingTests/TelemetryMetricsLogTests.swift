@@ -125,6 +125,7 @@ import Training
     try write(1...40, to: first, speed: 2)
     let second = try MetricsLog(resuming: "\(folder.path)/cut.jsonl", after: resumed)
     #expect(second.resumption?.lastStep == (resumed == 0 ? nil : resumed))
+    #expect(second.resumption?.isEvaluated == [20, 40].contains(resumed))
     try write(resumed + 1...60, to: second, speed: 3)
     let expected = reproducible(try folder.text("whole.jsonl"))
     #expect(expected.count == 60 + 6 + 3)

@@ -55,14 +55,13 @@ enum TelemetrySample {
   }
 
   static func layer(
-    _ layer: Int = 1, counts: [Int], perToken: Int = 2, balance: Double = 1.04, z: Double = 4.4,
-    tokenEntropy: Double? = nil
+    _ layer: Int = 1, counts: [Int], perToken: Int = 2, balance: Double = 1.04, z: Double = 4.4
   ) -> LayerRouting {
     let choices = counts.reduce(0, +)
     return LayerRouting(
       layer: layer, counts: counts,
       probabilities: counts.map { Double($0) / Double(max(choices, 1)) },
-      tokens: choices / perToken, balance: balance, z: z, tokenEntropy: tokenEntropy)
+      tokens: choices / perToken, balance: balance, z: z)
   }
 
   static func router(_ step: Int) -> RouterRecord {

@@ -206,11 +206,6 @@ import Training
       (TelemetrySample.layer(counts: [1000, 1000, 1000, 1000], z: 130), [.logitGrowth]),
       (TelemetrySample.layer(counts: [1000, 1000, 1000, 1000], z: 125), []),
       (
-        TelemetrySample.layer(counts: [1000, 1000, 1000, 1000], tokenEntropy: 0.01),
-        [.saturation]
-      ),
-      (TelemetrySample.layer(counts: [1000, 1000, 1000, 1000], tokenEntropy: 0.9), []),
-      (
         TelemetrySample.layer(counts: [8000, 0, 0, 0, 0, 0, 0, 0], perToken: 1),
         [.deadExperts, .collapse]
       ),

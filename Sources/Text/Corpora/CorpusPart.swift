@@ -30,6 +30,9 @@ public struct CorpusPart: Sendable {
   /// Stands for the corpus, the tokenizer, and which part it is.
   public var fingerprint: String { "\(file.header.fingerprint)-\(first)-\(count)" }
 
+  /// Stands for the corpus and the tokenizer.
+  public var corpusFingerprint: String { file.header.fingerprint }
+
   /// `count` tokens from `start` on.
   public func window(at start: Int, count: Int) -> [Int32] {
     check(

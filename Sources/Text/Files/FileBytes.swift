@@ -48,7 +48,8 @@ package enum FileBytes {
   }
 }
 
-/// A file that takes its name when it is whole; dropped before that, it leaves nothing.
+/// A file that takes its name when it is whole; dropped before that, it leaves nothing. What a killed
+/// process has left of one, the next that replaces the same file takes away.
 struct NewFile: ~Copyable {
   private let path: String
   private let temporaryPath: String
@@ -57,10 +58,52 @@ struct NewFile: ~Copyable {
   /// Writing begins after `space` bytes, which are zero until they are written.
   init(replacing path: String, leaving space: Int = 0) throws {
     self.path = path
-    temporaryPath = "\(path).\(getpid())-\(String(UInt32.random(in: .min ... .max), radix: 16)).new"
-    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { throw TextError(path, "cannot be written: \(systemError())") }
+    Self.removeLeftovers(of: path)
+    (temporaryPath, descriptor) = try Self.create(beside: path)
     lseek(descriptor, off_t(space), SEEK_SET)
+  }
+
+  /// A new file, locked as long as it is written.
+  private static func create(beside path: String) throws -> (path: String, descriptor: Int32) {
+    while true {
+      let name = "\(getpid())-\(String(UInt32.random(in: .min ... .max), radix: 16))"
+      let temporary = "\(path).\(name).new"
+      let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+      guard descriptor >= 0 else { throw TextError(path, "cannot be written: \(systemError())") }
+      flock(descriptor, LOCK_EX)
+      // Whoever clears leftovers may have come between the two calls.
+      var status = stat()
+      if fstat(descriptor, &status) != 0 || status.st_nlink > 0 { return (temporary, descriptor) }
+      close(descriptor)
+    }
+  }
+
+  /// Takes away new files of `path` that nobody writes any more: the lock goes with the process. Where
+  /// there are no locks they stay.
+  private static func removeLeftovers(of path: String) {
+    let slash = path.lastIndex(of: "/")
+    let folder = slash.map { String(path[...$0]) } ?? "./"
+    let prefix = (slash.map { path[path.index(after: $0)...] } ?? path[...]) + "."
+    guard let entries = opendir(folder) else { return }
+    defer { closedir(entries) }
+    while let entry = readdir(entries) {
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      guard isLeftover(name, prefix: prefix) else { continue }
+      let descriptor = open(folder + name, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
+      guard descriptor >= 0 else { continue }
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unlink(folder + name) }
+      close(descriptor)
+    }
+  }
+
+  /// Whether `create` gives such names: a process number, a random number, and the ending.
+  private static func isLeftover(_ name: String, prefix: some StringProtocol) -> Bool {
+    guard name.hasPrefix(prefix), name.hasSuffix(".new") else { return false }
+    let numbers = name.dropFirst(prefix.count).dropLast(4).split(
+      separator: "-", omittingEmptySubsequences: false)
+    return numbers.count == 2 && Int(numbers[0]) != nil && UInt32(numbers[1], radix: 16) != nil
   }
 
   deinit {

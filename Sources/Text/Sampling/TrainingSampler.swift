@@ -40,9 +40,6 @@ public struct TrainingSampler: Sendable {
     (0..<batch).map { start(of: step * batch + $0) }
   }
 
-  /// Epochs that so many samples are.
-  public func epochs(samples: Int) -> Double { Double(samples) / Double(windows) }
-
   private func start(of sample: Int) -> Int {
     let epoch = UInt64(sample / windows)
     let key = randomWord(seed, epoch)

@@ -73,7 +73,8 @@ extension RunSettings {
       "letters, digits, '.', '_' and '-', not beginning with '.' or '-'")
     try SettingRangeError.check(seed >= 0, "run.seed", seed, "0 or more")
     try SettingRangeError.check(
-      (0...1024).contains(threads), "run.threads", threads, "1 to 1024, or 0 for cores / ranks")
+      (0...1024).contains(threads), "run.threads", threads,
+      "1 to 1024, or 0 for processors / ranks")
     try SettingRangeError.check(!folder.isEmpty, "run.folder", "\"\"", "a folder's path")
     try SettingRangeError.check(
       (0...1_000_000).contains(watchdogSeconds), "run.watchdogSeconds", watchdogSeconds,
@@ -86,8 +87,8 @@ extension DataConfiguration {
     try SettingRangeError.check(!corpus.isEmpty, "data.corpus", "\"\"", "a path")
     try SettingRangeError.check(!tokenizer.isEmpty, "data.tokenizer", "\"\"", "a path")
     try SettingRangeError.check(
-      (2...(1 << 20)).contains(sequenceLength), "data.sequenceLength", sequenceLength,
-      "2 to \(1 << 20)")
+      (2...Self.longestSequence).contains(sequenceLength), "data.sequenceLength", sequenceLength,
+      "2 to \(Self.longestSequence)")
   }
 }
 
@@ -108,7 +109,7 @@ extension LayoutConfiguration {
 extension TrainingConfiguration {
   func validate() throws {
     try SettingRangeError.check(
-      (1...1_000_000_000).contains(steps), "training.steps", steps, "1 to 1000000000")
+      (1...Self.mostSteps).contains(steps), "training.steps", steps, "1 to \(Self.mostSteps)")
     try SettingRangeError.check(
       (1...(1 << 20)).contains(batch), "training.batch", batch, "1 to \(1 << 20)")
     try SettingRangeError.check(
@@ -133,7 +134,9 @@ extension OptimizerConfiguration {
 
 extension ScheduleConfiguration {
   func validate(steps: Int) throws {
-    try SettingRangeError.check(warmup >= 0, "schedule.warmup", warmup, "0 or more")
+    let most = TrainingConfiguration.mostSteps
+    try SettingRangeError.check(
+      (0...most).contains(warmup), "schedule.warmup", warmup, "0 to \(most)")
     try SettingRangeError.check((0...1).contains(decay), "schedule.decay", decay, "0 to 1")
     try SettingRangeError.check((0...1).contains(final), "schedule.final", final, "0 to 1")
     let falling = LearningRateSchedule(self, steps: steps).decaySteps
@@ -154,7 +157,9 @@ extension EvaluationConfiguration {
 extension SampleConfiguration {
   func validate() throws {
     try SettingRangeError.check(every >= 0, "samples.every", every, "0 or more")
-    try SettingRangeError.check(tokens >= 0, "samples.tokens", tokens, "0 or more")
+    let most = DataConfiguration.longestSequence
+    try SettingRangeError.check(
+      (0...most).contains(tokens), "samples.tokens", tokens, "0 to \(most)")
     try SettingRangeError.check(
       !prompt.isEmpty || tokens == 0, "samples.prompt", "\"\"", "text of at least one character")
     try SettingRangeError.check(

@@ -171,9 +171,12 @@ extension RunConfiguration {
     try grpo.validate()
     try SettingRangeError.check(
       rollout.answerTokens >= 1, "rollout.answerTokens", rollout.answerTokens, "1 or more")
-    try SettingRangeError.check(rollout.epochs >= 1, "rollout.epochs", rollout.epochs, "1 or more")
+    let most = TrainingConfiguration.mostSteps
     try SettingRangeError.check(
-      rollout.minibatches >= 1, "rollout.minibatches", rollout.minibatches, "1 or more")
+      (1...most).contains(rollout.epochs), "rollout.epochs", rollout.epochs, "1 to \(most)")
+    try SettingRangeError.check(
+      (1...(1 << 20)).contains(rollout.minibatches), "rollout.minibatches", rollout.minibatches,
+      "1 to \(1 << 20)")
     try SettingRangeError.check(
       rollout.missingEndAmount.isFinite, "rollout.missingEndAmount", rollout.missingEndAmount,
       "a number")

@@ -62,7 +62,7 @@ public struct RunSettings: ConfigurationSection {
   public var stage = StageName.pretrain
   public var seed = 1
   public var precision = Precision.float32
-  /// Threads of one rank; 0 shares the machine's cores among its ranks.
+  /// Threads of one rank; 0 shares the processors that may be used among this machine's ranks.
   public var threads = 0
   public var folder = "checkpoints"
   /// Seconds; 0 is no watchdog.
@@ -78,7 +78,7 @@ public struct RunSettings: ConfigurationSection {
     "stage": "what is learnt; the subcommand says it",
     "seed": "every random number derives from it",
     "precision": "of weights and all arithmetic",
-    "threads": "threads of one rank; 0 is the machine's cores / its ranks",
+    "threads": "threads of one rank; 0 is the processors that may be used / the machine's ranks",
     "folder": "where runs are kept",
     "watchdogSeconds":
       "seconds without a collective or step on any rank after which all are ended; 0 is never",
@@ -93,6 +93,10 @@ public struct DataConfiguration: ConfigurationSection {
   public var start = ""
   /// Tokens of one training sequence.
   public var sequenceLength = 256
+
+  /// The most tokens of any sequence, and the most new ones of a continuation: keeps products of
+  /// sizes within an Int, far above what a processor can take.
+  public static let longestSequence = 1 << 20
 
   public init() {}
 

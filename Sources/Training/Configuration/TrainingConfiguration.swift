@@ -18,6 +18,9 @@ public struct TrainingConfiguration: ConfigurationSection {
   public var microBatch = 0
   public var recompute = Recomputation.none
 
+  /// More than anybody waits for; numbers of samples stay within an Int.
+  static let mostSteps = 1_000_000_000
+
   public init() {}
 
   public static let meanings: [String: String] = [

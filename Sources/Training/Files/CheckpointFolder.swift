@@ -26,7 +26,8 @@ public struct CheckpointFolder: Sendable {
     }
   }
 
-  /// The checkpoint at `path`, or the newest complete one where `path` is the folder of a run.
+  /// The checkpoint at `path`, or the newest where `path` is the folder of a run. Where the newest is
+  /// damaged, throws and names the newest that is whole: who wants that one says so.
   public init(newestAt path: String) throws {
     let path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     if Disk().exists("\(path)/\(Manifest.fileName)") {
@@ -37,11 +38,24 @@ public struct CheckpointFolder: Sendable {
       throw FileError(path, "is no folder; a checkpoint's or a run's is accepted")
     }
     let store = try CheckpointStore(folder: Disk.parent(of: path), run: Disk.name(of: path))
-    guard let newest = try store.newest() else {
+    switch try store.checkpoints().last?.state {
+    case .success(let newest): self = newest
+    case .failure(let damage):
+      let whole = try store.newest()
       throw FileError(
-        path, "is neither a checkpoint (no manifest.json) nor a run with a complete one")
+        path,
+        "its newest checkpoint is damaged (\(damage)); accepted: "
+          + (whole.map { "\($0.path), the newest that is whole" } ?? "a run with a whole one"))
+    case nil:
+      throw FileError(path, "is neither a checkpoint (no manifest.json) nor a run with one")
     }
-    self = newest
+  }
+
+  /// Whether there is a checkpoint at `path`, or a run that has one, be it damaged.
+  public static func exists(at path: String) -> Bool {
+    if Disk().exists("\(path)/\(Manifest.fileName)") { return true }
+    let store = try? CheckpointStore(folder: Disk.parent(of: path), run: Disk.name(of: path))
+    return (try? store?.checkpoints().isEmpty) == false
   }
 
   /// Bytes of all files but the manifest.

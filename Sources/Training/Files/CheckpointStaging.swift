@@ -48,6 +48,22 @@ public struct CheckpointStaging: Sendable {
     return try file.finish()
   }
 
+  /// Writes a kind of tensors as they lie in another checkpoint, whose bytes have been checked: those
+  /// that fall to `writer` of so many.
+  func copy(
+    _ kind: String, from folder: CheckpointFolder, writer: Int, of writers: Int
+  ) throws -> [FileEntry] {
+    let source = try folder.tensors(kind, isVerified: true)
+    let deal = TensorDeal(source.tensors, kind: kind, writers: writers)
+    let files = files(of: deal, writer: writer)
+    for (tensor, owner) in zip(deal.tensors, deal.writers) where owner == writer {
+      var bytes = [UInt8](repeating: 0, count: tensor.bytes)
+      try bytes.withUnsafeMutableBytes { try source.read(tensor.name, into: $0) }
+      try bytes.withUnsafeBytes { try files.write($0) }
+    }
+    return try files.finish()
+  }
+
   /// Makes the checkpoint: the manifest of all writers' files, then the rename.
   @discardableResult
   public func commit(_ entries: [FileEntry]) throws -> CheckpointFolder {

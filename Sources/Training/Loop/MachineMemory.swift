@@ -24,47 +24,18 @@ public struct MachineMemory: Sendable, Equatable {
   /// For a machine whose `/proc` and `/sys` lie in `systemRoot`.
   package init(physical: UInt64, addresses: UInt64 = .max, systemRoot: String) {
     self.addresses = addresses
-    if let group = Self.controlGroupLimit(systemRoot), group < physical {
+    if let group = Self.limit(ControlGroups(root: systemRoot)), group < physical {
       (bytes, source) = (group, "its control group allows")
     } else {
       (bytes, source) = (physical, "the machine has")
     }
   }
 
-  /// The smallest limit of the process's control group and those above it, of version 2 or 1.
-  private static func controlGroupLimit(_ root: String) -> UInt64? {
-    guard let groups = text("\(root)/proc/self/cgroup") else { return nil }
-    var smallest: UInt64?
-    // A line is "number:controllers:path"; version 2 has number 0 and no controllers.
-    for line in groups.split(separator: "\n") {
-      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-      guard fields.count == 3 else { continue }
-      let (mount, file): (String, String)
-      if fields[1].isEmpty {
-        (mount, file) = ("/sys/fs/cgroup", "memory.max")
-      } else if fields[1].split(separator: ",").contains("memory") {
-        (mount, file) = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
-      } else {
-        continue
-      }
-      // Within a container the path may be the host's, and only what is above it is there.
-      var path = fields[2].split(separator: "/")
-      while true {
-        let folder = ([Substring(mount)] + path).joined(separator: "/")
-        if let limit = text("\(root)\(folder)/\(file)").flatMap({ UInt64($0) }) {
-          smallest = min(smallest ?? .max, limit)
-        }
-        guard !path.isEmpty else { break }
-        path.removeLast()
-      }
-    }
-    return smallest
-  }
-
-  /// A short file of the system's without the newline at its end.
-  private static func text(_ path: String) -> String? {
-    FileManager.default.contents(atPath: path).map {
-      String(decoding: $0, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+  /// What its control groups allow the process.
+  private static func limit(_ groups: ControlGroups) -> UInt64? {
+    groups.smallest(of: "memory") { folder, version in
+      groups.text("\(folder)/\(version == .two ? "memory.max" : "memory.limit_in_bytes")")
+        .flatMap { UInt64($0) }
     }
   }
 }

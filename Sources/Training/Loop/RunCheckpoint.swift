@@ -5,6 +5,18 @@ import Parallel
 import Tensors
 import Transformer
 
+/// Something that a run learns from.
+public struct RunSource: Sendable, Equatable {
+  /// The setting that says it: `data.corpus`.
+  public let name: String
+  public let fingerprint: String
+
+  public init(_ name: String, _ fingerprint: String) {
+    self.name = name
+    self.fingerprint = fingerprint
+  }
+}
+
 /// What a checkpoint says beside its tensors.
 public struct RunState: Sendable, Equatable {
   /// Optimiser steps made; batches and random numbers are keyed by it, so it is the data position
@@ -13,20 +25,25 @@ public struct RunState: Sendable, Equatable {
   public var seed: Int
   /// Tokens trained on.
   public var tokens: Int
-  /// Fingerprints of what must be the same when the run goes on.
+  /// Fingerprints of what must be the same when the run goes on: all that is learnt from, together;
+  /// empty where that is nothing yet.
   public var corpus: String
   public var tokenizer: String
+  /// The parts of `corpus`; none in checkpoints of older builds.
+  public var sources: [RunSource] = []
   /// Numbers that a stage carries from step to step, a steered coefficient say.
   public var carried: [Double] = []
 
   public init(
-    step: Int, seed: Int, tokens: Int, corpus: String, tokenizer: String, carried: [Double] = []
+    step: Int, seed: Int, tokens: Int, corpus: String, tokenizer: String,
+    sources: [RunSource] = [], carried: [Double] = []
   ) {
     self.step = step
     self.seed = seed
     self.tokens = tokens
     self.corpus = corpus
     self.tokenizer = tokenizer
+    self.sources = sources
     self.carried = carried
   }
 
@@ -35,11 +52,14 @@ public struct RunState: Sendable, Equatable {
       JSONObject([
         ("step", .integer(Int64(step))), ("seed", .integer(Int64(seed))),
         ("tokens", .integer(Int64(tokens))), ("corpus", .string(corpus)),
-        ("tokenizer", .string(tokenizer)), ("carried", .array(carried.map { .number($0) })),
+        ("tokenizer", .string(tokenizer)),
+        ("sources", .object(JSONObject(sources.map { ($0.name, .string($0.fingerprint)) }))),
+        ("carried", .array(carried.map { .number($0) })),
       ]))
   }
 
-  init(_ json: JSON, path: String) throws {
+  /// Reads state.json; `path` names it in errors.
+  package init(_ json: JSON, path: String) throws {
     func integer(_ name: String) throws -> Int {
       guard let value = json[name]?.asInteger else {
         throw FileError(path, "has no integer \"\(name)\"")
@@ -55,6 +75,9 @@ public struct RunState: Sendable, Equatable {
     self.init(
       step: try integer("step"), seed: try integer("seed"), tokens: try integer("tokens"),
       corpus: try text("corpus"), tokenizer: try text("tokenizer"),
+      sources: (json["sources"]?.asObject ?? JSONObject()).compactMap { name, value in
+        value.asString.map { RunSource(name, $0) }
+      },
       carried: (json["carried"]?.asArray ?? []).compactMap(\.asNumber))
   }
 }
@@ -89,13 +112,17 @@ extension LanguageModel {
 extension Trainer {
   /// Writes a checkpoint; every rank writes its share of the files. Throws `RanksFailed` on all
   /// ranks if one fails, and older checkpoints stay as they are.
+  ///
+  /// Of `source`, a checkpoint whose bytes have been checked, those kinds of tensors are copied that
+  /// this trainer has none of: a critic's where there is none here.
   public func save(
     _ state: RunState, configuration: String, tokenizer: [UInt8], to store: CheckpointStore,
-    keep: Int
+    keep: Int, addingFrom source: CheckpointFolder? = nil
   ) throws {
     let staging = store.begin(step: state.step)
     do {
-      try write(state, configuration: configuration, tokenizer: tokenizer, to: staging)
+      try write(
+        state, configuration: configuration, tokenizer: tokenizer, to: staging, addingFrom: source)
     } catch {
       // Gives a full disk its room back; what cannot be removed now goes with the next save.
       if mesh.world.rank == 0 { try? staging.discard() }
@@ -107,13 +134,19 @@ extension Trainer {
   }
 
   private func write(
-    _ state: RunState, configuration: String, tokenizer: [UInt8], to staging: CheckpointStaging
+    _ state: RunState, configuration: String, tokenizer: [UInt8], to staging: CheckpointStaging,
+    addingFrom source: CheckpointFolder?
   ) throws {
     let world = mesh.world
     try world.agreeing { if world.rank == 0 { try staging.prepare() } }
     let tensors = writeTensors(to: staging)
     let own = try world.agreeing {
       var entries = try tensors.get()
+      if let source {
+        for kind in source.kinds where !kinds.contains(kind) {
+          entries += try staging.copy(kind, from: source, writer: world.rank, of: world.size)
+        }
+      }
       if world.rank == 0 {
         entries.append(
           try staging.write(CheckpointPart.state, Array(state.json.pretty.utf8)))
@@ -127,6 +160,12 @@ extension Trainer {
     try world.agreeing {
       if world.rank == 0 { try staging.commit(all.flatMap { try FileEntry.decode($0) }) }
     }
+  }
+
+  /// Of tensors that this trainer writes.
+  private var kinds: [String] {
+    [CheckpointPart.model, CheckpointPart.optimizer]
+      + (critic == nil ? [] : [CheckpointPart.critic, CheckpointPart.criticOptimizer])
   }
 
   private func writeTensors(to staging: CheckpointStaging) -> Result<[FileEntry], any Error> {

@@ -37,6 +37,9 @@ public final class RunOutput {
     if resumedStep == nil { try Disk().remove(curve) }
   }
 
+  /// Whether the files have the evaluation of the step that a resumed run goes on from.
+  public var holdsResumedEvaluation: Bool { metrics.resumption?.isEvaluated ?? false }
+
   private var curve: String { "\(folder)/curve.svg" }
 
   /// Seconds since the output was made.

@@ -13,10 +13,13 @@ public final class MetricsLog {
     /// Step of the last line that was kept; nil where none was. Less than the resumed step means
     /// that lines are missing.
     public var lastStep: Int?
+    /// Whether the lines of the resumed step say what was measured on examples that are not trained on.
+    public var isEvaluated: Bool
 
-    public init(droppedLines: Int, lastStep: Int?) {
+    public init(droppedLines: Int, lastStep: Int?, isEvaluated: Bool = false) {
       self.droppedLines = droppedLines
       self.lastStep = lastStep
+      self.isEvaluated = isEvaluated
     }
   }
 
@@ -43,7 +46,9 @@ public final class MetricsLog {
     let contents = try ReadableFile.contents(path, atMost: 1 << 32)
     let tail = MetricsLog.tail(of: contents, path: path, after: step)
     file = try AppendedFile(path, keeping: tail.start, disk: disk)
-    resumption = Resumption(droppedLines: tail.lines, lastStep: tail.lastStep)
+    resumption = Resumption(
+      droppedLines: tail.lines, lastStep: tail.lastStep,
+      isEvaluated: MetricsLog.isEvaluated(contents[..<tail.start], path: path, at: step))
   }
 
   /// Appends one line.
@@ -75,5 +80,17 @@ public final class MetricsLog {
       end = start
     }
     return (0, dropped, nil)
+  }
+
+  /// Whether a line of `step`, with which the lines end, is of examples that are not trained on.
+  private static func isEvaluated(_ lines: ArraySlice<UInt8>, path: String, at step: Int) -> Bool {
+    for text in lines.split(separator: UInt8(ascii: "\n")).reversed() {
+      guard let line = try? JSON(parsing: Array(text), source: path),
+        line["step"]?.asInteger == step
+      else { return false }
+      let isHeldOut = line["part"]?.asString == StageRecord.Part.heldOut.rawValue
+      if isHeldOut || line["kind"]?.asString == EvaluationRecord.kind { return true }
+    }
+    return false
   }
 }

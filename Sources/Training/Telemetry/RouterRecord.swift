@@ -17,14 +17,12 @@ public struct LayerRouting: Sendable, Equatable {
   public var balance: Double
   /// Mean squared logsumexp of the logits.
   public var z: Double
-  /// Mean over tokens of the entropy of its probabilities, in nats; nil where it is not measured.
-  public var tokenEntropy: Double?
   /// Choices beyond an expert's capacity, that were not computed.
   public var dropped: Int
 
   public init(
     layer: Int, counts: [Int], probabilities: [Double], tokens: Int, balance: Double, z: Double,
-    tokenEntropy: Double? = nil, dropped: Int = 0
+    dropped: Int = 0
   ) {
     require(
       !counts.isEmpty && counts.count == probabilities.count,
@@ -35,7 +33,6 @@ public struct LayerRouting: Sendable, Equatable {
     self.tokens = tokens
     self.balance = balance
     self.z = z
-    self.tokenEntropy = tokenEntropy
     self.dropped = dropped
   }
 
@@ -88,7 +85,6 @@ public struct RouterRecord: MetricsRecord, Equatable {
       line.add("tokens", layer.tokens)
       line.add("balance", layer.balance)
       line.add("z", layer.z)
-      line.add("token_entropy", layer.tokenEntropy)
       line.add("dropped", layer.dropped)
       line.add("load_entropy_share", layer.loadEntropyShare)
       line.add("max_over_mean", layer.maxOverMean)

@@ -73,7 +73,7 @@ struct StepInputs: Sendable, Equatable {
   /// A file's sum, a checkpoint's fingerprint; of a folder of texts its path.
   private static func held(by path: String) throws -> String {
     guard Disk.isFolder(path) else { return try Digest.sha256(file: path) }
-    return (try? StartCheckpoint(path: path).fingerprint) ?? path
+    return CheckpointFolder.exists(at: path) ? try StartCheckpoint(path: path).fingerprint : path
   }
 
   /// The first difference, in words; nil where there is none.

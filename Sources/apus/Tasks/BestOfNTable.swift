@@ -38,10 +38,10 @@ struct BestContinuations {
   /// number for it. Every rank calls it alike.
   func draw(
     _ count: Int, _ prompt: [Int32], _ options: SamplingOptions, from policy: LoadedModel
-  ) -> [(score: Double, tokens: [Int32])] {
+  ) throws -> [(score: Double, tokens: [Int32])] {
     let prompts = Array(repeating: prompt, count: count * of)
     let drawn = policy.model.generate(sharing: prompts, options)
-    let scores = rewardModel.score(prompts, drawn)
+    let scores = try rewardModel.score(prompts, drawn)
     return (0..<count).map { number in
       let own = (number * of)..<((number + 1) * of)
       let best = own.max { scores[$0] < scores[$1] }!
@@ -77,12 +77,12 @@ struct BestOfNTable {
   init(
     _ counts: [Int], policy: LoadedModel, rewardModel: RewardModel, _ questions: TaskQuestions,
     prompts: Int, seed: UInt64
-  ) {
+  ) throws {
     let drawn = counts.max() ?? 1
     let asked = (0..<prompts).map { questions.evaluation($0).tokens }
     let answers = PolicyComparison(policy.model, mesh: policy.mesh)
       .ask(asked, samples: drawn, questions.sampling(seed: seed))
-    let proxy = rewardModel.score(answers.prompts, answers.drawn)
+    let proxy = try rewardModel.score(answers.prompts, answers.drawn)
     let gold = answers.rewards { questions.task.gold($1, to: $0) }.drawn
     func best(_ n: Int, of values: [Double]) -> [Double] {
       (0..<prompts).map { prompt in

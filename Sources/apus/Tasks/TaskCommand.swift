@@ -142,7 +142,7 @@ extension RankOptions {
     _ checkpoint: String, precision: Precision? = nil, layout: LayoutOptions, world: Communicator
   ) throws -> LoadedModel {
     try LoadedModel(
-      checkpoint, threads: Self.threads(0, world: world, inProcess: ranksInProcess),
+      checkpoint, threads: Self.threads(inProcess: ranksInProcess),
       precision: precision, world: world, layout: layout.layout)
   }
 }

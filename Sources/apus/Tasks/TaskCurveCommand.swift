@@ -77,7 +77,7 @@ struct TaskCurveCommand: ParsableCommand {
           at: path, from: first, judge, questions, settings, world: world)
       }
     }
-    let table = BestOfNTable(
+    let table = try BestOfNTable(
       try BestOfNTable.counts(bestOf), policy: first, rewardModel: judge, questions,
       prompts: bestOfPrompts, seed: seed)
     let best = table.rows.map {
@@ -113,7 +113,7 @@ struct TaskCurveCommand: ParsableCommand {
       (0..<prompts).map { questions.evaluation($0).tokens }, samples: 1,
       questions.sampling(seed: seed))
     let worth = answers.rewards { questions.task.gold($1, to: $0) }
-    let scores = judge.score(answers.prompts, answers.drawn)
+    let scores = try judge.score(answers.prompts, answers.drawn)
     func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
     return Point(
       label: path, distance: max(mean(answers.divergences), 0).squareRoot(),

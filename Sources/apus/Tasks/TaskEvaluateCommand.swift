@@ -76,7 +76,7 @@ struct TaskEvaluateCommand: ParsableCommand {
       TaskEvaluation.Extent(prompts: prompts, samples: samples, seed: seed))
     let table = try rewardModel.map { path in
       let loaded = try ranks.load(path, layout: layout, world: world)
-      return BestOfNTable(
+      return try BestOfNTable(
         try counts(), policy: policy,
         rewardModel: try world.agreeing { try RewardModel(loaded, for: policy) }, questions,
         prompts: prompts, seed: seed)

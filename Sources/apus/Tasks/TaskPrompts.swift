@@ -79,9 +79,10 @@ struct TaskQuestions: Sendable {
     ] where path.isEmpty {
       throw SettingRangeError(field: "task.\(field)", value: "\"\"", accepted: "a file")
     }
-    guard settings.answerTokens >= 1 else {
+    let longest = DataConfiguration.longestSequence
+    guard (1...longest).contains(settings.answerTokens) else {
       throw SettingRangeError(
-        field: "task.answerTokens", value: "\(settings.answerTokens)", accepted: "1 or more")
+        field: "task.answerTokens", value: "\(settings.answerTokens)", accepted: "1 to \(longest)")
     }
     guard let tokenizer = try loaded.textTokenizer() else {
       throw FileError(loaded.path, "has no tokenizer; accepted: a model of text")

@@ -8,7 +8,6 @@ public struct RouterWarning: Sendable, Equatable {
     case deadExperts = "dead expert"
     case collapse
     case logitGrowth = "logit growth"
-    case saturation
   }
 
   public let layer: Int
@@ -47,9 +46,7 @@ public struct RouterWatch: Sendable {
 
   /// All faults of one layer.
   public static func faults(_ layer: LayerRouting) -> [RouterWarning] {
-    [
-      deadExperts(layer), collapse(layer), logitGrowth(layer), saturation(layer),
-    ].compactMap { $0 }
+    [deadExperts(layer), collapse(layer), logitGrowth(layer)].compactMap { $0 }
   }
 
   /// With 16 choices an expert on average, one without any comes about by chance once in e¹⁶ times.
@@ -89,16 +86,5 @@ public struct RouterWatch: Sendable {
       layer: layer.layer, cause: .logitGrowth,
       evidence: "z is \(Figure.fitted(layer.z, 1, width: 8)), logsumexp near "
         + "\(Figure.fixed(typical, 1)); a z coefficient of 0.001 helps")
-  }
-
-  /// Scores so sharp that the choices cannot change any more: 2 % of the entropy of even scores.
-  private static func saturation(_ layer: LayerRouting) -> RouterWarning? {
-    guard let entropy = layer.tokenEntropy, layer.experts > 1 else { return nil }
-    let share = entropy / log(Double(layer.experts))
-    guard share < 0.02 else { return nil }
-    return RouterWarning(
-      layer: layer.layer, cause: .saturation,
-      evidence: "scores of a token are all but one-hot: "
-        + "entropy \(Figure.percent(share, 2)) of ln \(layer.experts)")
   }
 }
