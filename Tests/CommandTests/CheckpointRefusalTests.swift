@@ -84,6 +84,11 @@ import Testing
         try workshop.run(command),
         says: [path, "damaged", "\(damaged)/\(file)", "accepted: \(path)/step-00000015"])
     }
+    expectRefusal(
+      try workshop.run([
+        "task", "curve", "sort", path, "--against", path, "--reward-model", path, "--output",
+        "never",
+      ]), says: [damaged, "damaged", "\(damaged)/\(file)", "accepted"])
     try workshop.succeed(["checkpoint", "verify", "\(path)/step-00000015"])
     let resumed = try workshop.succeed(workshop.training(name, resume: true))
     #expect(resumed.output.contains("warning: passed over a damaged checkpoint: \(damaged)"))

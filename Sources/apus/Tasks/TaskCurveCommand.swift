@@ -61,7 +61,9 @@ struct TaskCurveCommand: ParsableCommand {
   }
 
   private func draw(on world: Communicator) throws {
-    let settings = try world.agreeing { try task.settings() }
+    let (settings, paths) = try world.agreeing {
+      (try task.settings(), try runs.map(checkpoints))
+    }
     let first = try ranks.load(against, layout: layout, world: world)
     let questions = try world.agreeing {
       let questions = try TaskQuestions(settings, for: first)
@@ -70,11 +72,9 @@ struct TaskCurveCommand: ParsableCommand {
     }
     let loaded = try ranks.load(rewardModel, layout: layout, world: world)
     let judge = try world.agreeing { try RewardModel(loaded, for: first) }
-    let curves = try runs.map { folder in
-      let paths = try world.agreeing { try checkpoints(folder) }
-      return try paths.map { path in
-        try point(
-          at: path, from: first, judge, questions, settings, world: world)
+    let curves = try paths.map { paths in
+      try paths.map { path in
+        try point(at: path, from: first, judge, questions, settings, world: world)
       }
     }
     let table = try BestOfNTable(
@@ -95,11 +95,15 @@ struct TaskCurveCommand: ParsableCommand {
 
   private func checkpoints(_ folder: String) throws -> [String] {
     let store = try CheckpointStore(folder: Disk.parent(of: folder), run: Disk.name(of: folder))
-    let paths = try store.checkpoints().compactMap { $0.folder?.path }
-    guard !paths.isEmpty else {
-      throw FileError(folder, "has no whole checkpoint; accepted: a run with checkpoint.keep 0")
+    let all = try store.checkpoints()
+    guard !all.isEmpty else {
+      throw FileError(folder, "has no checkpoint; accepted: a run with checkpoint.keep 0")
     }
-    return paths
+    return try all.map { checkpoint in
+      guard case .failure(let damage) = checkpoint.state else { return checkpoint.path }
+      throw FileError(
+        checkpoint.path, "is damaged (\(damage)); accepted: a run without it, once it is removed")
+    }
   }
 
   private func point(
