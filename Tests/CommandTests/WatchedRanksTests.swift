@@ -55,8 +55,9 @@ struct WatchedRanksTests {
     #expect(outcome.seconds < longestRefusal)
   }
 
-  @Test func `a rank that never comes is named by the watchdog`() throws {
-    let outcome = try plant("computes")
+  @Test(arguments: ["computes", "half-splits"])
+  func `a rank that never comes is named by the watchdog`(fault: String) throws {
+    let outcome = try plant(fault)
     #expect(outcome.status == 1, "\(outcome.errors)")
     #expect(
       said(outcome).first?.hasPrefix(

@@ -19,7 +19,14 @@ private let planted = ProcessInfo.processInfo.environment["APUS_PLANTED_FAULT"]
     for step in 1...3 {
       world.begin(step: step)
       _ = mesh.communicator(.data).sum(1.0)
-      if step == 3 && isOdd {
+      if step == 3 && planted == "half-splits" {
+        if isOdd {
+          // What a split begins with; the others come to its second half.
+          _ = world.maximum(0)
+          while true { usleep(100_000) }
+        }
+        _ = world.split(color: 0, name: "half")
+      } else if step == 3 && isOdd {
         switch planted {
         // The others are in the sum below.
         case "checked-skips", "skips": break
