@@ -120,18 +120,6 @@ final class MPITransport: Transport {
 
   func progress() { outbox.progress() }
 
-  func broadcast(_ memory: UnsafeMutableRawPointer, bytes: Int, from root: Int) {
-    requests.removeAll(keepingCapacity: true)
-    forPieces(of: bytes, Self.pieceBytes) { offset, count in
-      var request: MPI_Request? = MPI_REQUEST_NULL
-      check(
-        MPI_Ibcast(memory + offset, count, MPI_BYTE, Int32(root), communicator, &request),
-        "MPI_Ibcast")
-      requests.append(request)
-    }
-    outbox.wait(for: &requests)
-  }
-
   var isOver: Bool { false }
 
   func abort(_ error: any Error, speaker: String, code: Int32) -> Never {
