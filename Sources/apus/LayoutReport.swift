@@ -94,7 +94,7 @@ final class LayoutReport {
       return passes
     }
     say(
-      "\(layouts) layouts, \(exact.count) with both ways to the experts; worst relative difference "
+      "\(layouts) layouts, \(exact.count) with every way to the experts; worst relative difference "
         + "\(Figure.scientific(worst(.float64), 1)) in float64 (bar \(Figure.scientific(bar, 0)))"
         + (showsFloat32 ? ", \(Figure.scientific(worst(.float32), 1)) in float32" : "")
         + ": \(passes ? "passes" : "FAILS")")

@@ -131,7 +131,7 @@ struct LayoutsCommand: ParsableCommand {
 
   private typealias Pair = (layout: Layout, dispatch: ExpertDispatch)
 
-  /// Legal layouts, each with both ways to the experts where there are two. Throws `LayoutError` where
+  /// Legal layouts, each with every way to the experts. Throws `LayoutError` where
   /// none would be compared with one rank but that rank itself.
   private func pairs(_ check: LayoutCheck, ranks: ClosedRange<Int>) throws -> [Pair] {
     var wanted: [Layout]
