@@ -157,7 +157,7 @@ public final class PendingExchange {
   /// Returns when it is over.
   public func wait() {
     guard let exchange else { return }
-    group.spend(in: call) { exchange.wait() }
+    group.spend(in: call, begunBefore: true) { exchange.wait() }
     self.exchange = nil
   }
 }

@@ -38,8 +38,6 @@ public struct PolicyComparison {
   private let reference: LanguageModel?
   private let mesh: ProcessMesh
 
-  /// Prompts that are answered at a time, over all ranks: memory, and nothing else, hangs on it.
-  private static let atOnce = 512
   /// Sequences that a rank puts through both models at a time.
   private static let scoredAtOnce = 16
 
@@ -75,17 +73,8 @@ public struct PolicyComparison {
   private func answers(
     of model: LanguageModel, to prompts: [[Int32]], _ options: SamplingOptions, firstSample: Int
   ) -> [Continuation] {
-    let starts = Array(stride(from: 0, to: prompts.count, by: Self.atOnce))
-    return model.readyToGenerate(
-      sharing: min(prompts.count, Self.atOnce), newTokens: starts.count * options.maximumNewTokens
-    ) {
-      starts.flatMap { start in
-        let part = Array(prompts[start..<min(start + Self.atOnce, prompts.count)])
-        mesh.world.goOn()
-        return model.generate(
-          sharing: part, options, samples: part.indices.map { firstSample + start + $0 })
-      }
-    }
+    model.generate(
+      sharing: prompts, options, samples: prompts.indices.map { firstSample + $0 })
   }
 
   private func divergences(

@@ -41,9 +41,6 @@ struct RolloutSource {
   /// Whether updates ask for the reference's distributions.
   let keepsReferenceHidden: Bool
 
-  /// Answers written at a time, over all ranks: memory, and nothing else, hangs on it.
-  private static let answersAtOnce = 1024
-
   /// Answers to these prompts, which all ranks give alike; answer i is number `firstSample` + i of the
   /// stream `name`.
   func answers(
@@ -53,18 +50,8 @@ struct RolloutSource {
     options.stopTokens = [template.stop]
     options.maximumNewTokens = settings.answerTokens
     (options.seed, options.stream) = (seed, name)
-    let starts = Array(stride(from: 0, to: prompts.count, by: Self.answersAtOnce))
-    let answers = model.readyToGenerate(
-      sharing: min(prompts.count, Self.answersAtOnce),
-      newTokens: starts.count * settings.answerTokens
-    ) {
-      starts.flatMap { first in
-        let part = Array(prompts[first...].prefix(Self.answersAtOnce))
-        trainer.mesh.world.goOn()
-        return model.generate(
-          sharing: part, options, samples: part.indices.map { firstSample + first + $0 })
-      }
-    }
+    let answers = model.generate(
+      sharing: prompts, options, samples: prompts.indices.map { firstSample + $0 })
     return (
       AnswerRows(
         prompts: prompts, answers: answers.map(\.tokens), padding: template.padding,

@@ -100,9 +100,31 @@ extension LanguageModel {
   public func generate(
     sharing prompts: [[Int32]], _ options: SamplingOptions, samples: [Int]? = nil
   ) -> [Continuation] {
+    let samples = samples ?? Array(prompts.indices)
+    require(
+      samples.count == prompts.count, "\(samples.count) sample numbers, \(prompts.count) prompts")
+    let starts = Array(stride(from: 0, to: max(prompts.count, 1), by: Self.promptsAtOnce))
+    return readyToGenerate(
+      sharing: min(prompts.count, Self.promptsAtOnce),
+      newTokens: starts.count * options.maximumNewTokens
+    ) {
+      starts.flatMap { start in
+        groups.world.goOn()
+        let part = start..<min(start + Self.promptsAtOnce, prompts.count)
+        return generate(part: Array(prompts[part]), options, samples: Array(samples[part]))
+      }
+    }
+  }
+
+  /// Prompts that the data ranks share at a time: memory, and nothing else, hangs on it.
+  private static let promptsAtOnce = 1024
+
+  private func generate(
+    part prompts: [[Int32]], _ options: SamplingOptions, samples: [Int]
+  ) -> [Continuation] {
     let own = groups.data.ownShare(of: prompts.count)
     let continuations = generate(
-      Array(prompts[own]), options, samples: samples.map { Array($0[own]) } ?? Array(own))
+      Array(prompts[own]), options, samples: Array(samples[own]))
     return groups.data.gather(continuations.bytes).flatMap([Continuation].init(bytes:))
   }
 
