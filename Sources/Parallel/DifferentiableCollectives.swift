@@ -68,23 +68,6 @@ extension Communicator {
     return Tensors.sum(residual, reduceScattered(partial(nil), counts: counts))
   }
 
-  /// Rows of other ranks for rows of this one: `send[r]` of them go to rank r, `receive[r]` come.
-  ///
-  /// Its dual is the same with the two sides exchanged.
-  public func exchanged(_ x: Variable, send: [Int], receive: [Int]) -> Variable {
-    guard size > 1 else { return x }
-    let tape = x.tape
-    let columns = x.value.columns
-    func exchange(_ x: Tensor, _ send: [Int], _ receive: [Int]) -> Tensor {
-      let y = tape.device.tensor([receive.reduce(0, +), columns])
-      self.exchange(x.matrix, counts: send, into: y.matrix, counts: receive)
-      return y
-    }
-    return tape.result(exchange(x.value, send, receive), from: [x]) { [dx = x.gradient] dy in
-      dx?.add(exchange(dy, receive, send))
-    }
-  }
-
   /// Of rows that all ranks hold alike, those that are this rank's to work on.
   ///
   /// The gradient of the other rows comes from the other ranks: summed later, never here.

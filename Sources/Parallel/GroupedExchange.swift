@@ -63,37 +63,23 @@ public struct GroupedExchange {
     self.inverse = inverse
   }
 
-  /// Rows sorted by group become all rows of this rank's groups, sorted by group.
-  public func dispatched(_ x: Variable) -> Variable {
-    sorted(owners.exchanged(x, send: send, receive: receive))
-  }
-
-  /// The same while other work runs.
+  /// Sends rows sorted by group to the ranks of their groups; other work may run meanwhile.
   public func startDispatch(_ x: Variable) -> RowsUnderWay {
     owners.startExchanged(x, send: send, receive: receive)
   }
 
-  /// What `startDispatch` brought, as `dispatched` gives it.
-  public func dispatched(_ rows: RowsUnderWay) -> Variable { sorted(rows.arrived()) }
-
-  private func sorted(_ received: Variable) -> Variable {
-    let gathered = sharers.allGathered(received, counts: shared)
+  /// What `startDispatch` brought: all rows of this rank's groups, sorted by group.
+  public func dispatched(_ rows: RowsUnderWay) -> Variable {
+    let gathered = sharers.allGathered(rows.arrived(), counts: shared)
     return order.map { select(gathered, rows: $0) } ?? gathered
   }
 
-  /// The way back; what the sharers computed of a row is summed.
-  public func collected(_ y: Variable) -> Variable {
-    owners.exchanged(summed(y), send: receive, receive: send)
-  }
-
-  /// The same while other work runs.
+  /// The way back, whose rows arrive as `startDispatch` got them; what the sharers computed of a row is
+  /// summed.
   public func startCollect(_ y: Variable) -> RowsUnderWay {
-    owners.startExchanged(summed(y), send: receive, receive: send)
-  }
-
-  private func summed(_ y: Variable) -> Variable {
     let sorted = inverse.map { select(y, rows: $0) } ?? y
-    return sharers.reduceScattered(sorted, counts: shared)
+    return owners.startExchanged(
+      sharers.reduceScattered(sorted, counts: shared), send: receive, receive: send)
   }
 }
 

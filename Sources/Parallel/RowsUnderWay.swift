@@ -1,4 +1,4 @@
-// An exchange of rows beside computation, as a differentiable operation in two steps.
+// An exchange of rows, beside which other work may run, as a differentiable operation in two steps.
 
 import Kernels
 import Tensors
@@ -9,12 +9,11 @@ import Tensors
 /// where they left it is met.
 public final class RowsUnderWay {
   private let group: Communicator
-  /// Until its rows have left.
-  private var x: Variable?
   private let send, receive: [Int]
   private let tape: Tape
-  private var value: Tensor?
-  private var forward: PendingExchange?
+  /// Until its rows have left.
+  private var x: Variable?
+  private var forward: (pending: PendingExchange, value: Tensor)?
   private var backward: (pending: PendingExchange, dy: Tensor, dx: Tensor)?
 
   init(_ x: Variable, send: [Int], receive: [Int], over group: Communicator) {
@@ -23,9 +22,11 @@ public final class RowsUnderWay {
     self.send = send
     self.receive = receive
     tape = x.tape
+    guard group.size > 1 else { return }
     let value = tape.device.tensor([receive.reduce(0, +), x.value.columns])
-    self.value = value
-    forward = group.startExchange(x.value.matrix, counts: send, into: value.matrix, counts: receive)
+    let pending = group.startExchange(
+      x.value.matrix, counts: send, into: value.matrix, counts: receive)
+    forward = (pending, value)
     tape.record { [gradient = x.gradient] in
       guard let (pending, _, dx) = self.backward else { return }
       self.backward = nil
@@ -36,9 +37,11 @@ public final class RowsUnderWay {
 
   /// The rows that came; called once.
   public func arrived() -> Variable {
-    guard let x, let value, let forward else { fatalError("these rows have been met already") }
-    forward.wait()
-    (self.x, self.value, self.forward) = (nil, nil, nil)
+    guard let x else { fatalError("these rows have been met already") }
+    self.x = nil
+    guard let (pending, value) = forward else { return x }
+    forward = nil
+    pending.wait()
     return tape.result(value, from: [x]) { dy in
       let dx = self.tape.device.tensor([self.send.reduce(0, +), dy.columns])
       let pending = self.group.startExchange(
@@ -49,7 +52,10 @@ public final class RowsUnderWay {
 }
 
 extension Communicator {
-  /// Starts what `exchanged` does; until `arrived` other work may run.
+  /// Rows of other ranks for rows of this one: `send[r]` of them go to rank r, `receive[r]` come. Until
+  /// they are asked for other work may run.
+  ///
+  /// Its dual is the same with the two sides exchanged.
   public func startExchanged(_ x: Variable, send: [Int], receive: [Int]) -> RowsUnderWay {
     RowsUnderWay(x, send: send, receive: receive, over: self)
   }

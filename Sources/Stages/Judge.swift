@@ -22,28 +22,18 @@ struct Judge {
   /// one is no finite number.
   func scores(_ rows: AnswerRows, microBatch: Int) throws -> [Double] {
     let world = trainer.mesh.world
-    var own = SharedTable(columns: 1, count: rows.count)
+    let scores: [Double]
     switch source {
     case .rule(let reward):
+      var own = SharedTable(columns: 1, count: rows.count)
       for row in world.ownShare(of: rows.count) {
         own.set(0, [reward(rows.prompts[row], rows.answers[row])], at: [row])
       }
+      scores = own.summed(over: world)[0]
     case .model(let model):
-      let all = Array(0..<rows.count)
-      for batch in rows.batches(of: all, microBatch: microBatch, over: trainer.data, whole: true) {
-        world.goOn()
-        let output = model.forward(batch.micro.batch, on: Tape(trainer.device, recording: false))
-        let scores = model.scores(output, ofTokens: batch.lastTokens).value.elements
-        let items = model.ownItems(of: batch.rows.count)
-        own.set(0, items.map { scores[$0] }, at: items.map { batch.rows[$0] })
-      }
+      scores = rows.scores(by: model, microBatch: microBatch, mesh: trainer.mesh)
     }
-    let scores = own.summed(over: world)[0]
-    try world.agreeing {
-      if let row = scores.firstIndex(where: { !$0.isFinite }) {
-        throw RewardError(score: scores[row], prompt: rows.prompts[row], answer: rows.answers[row])
-      }
-    }
+    try rows.requireFinite(scores, over: world)
     return scores.map { ($0 - shift) / scale }
   }
 
@@ -64,6 +54,30 @@ struct Judge {
     result.shift = moments.mean
     result.scale = deviation
     return result
+  }
+}
+
+extension AnswerRows {
+  /// A reward model's number for each answer, at its last token, whole on every rank.
+  func scores(by model: LanguageModel, microBatch: Int, mesh: ProcessMesh) -> [Double] {
+    let data = mesh.communicator(.data)
+    var own = SharedTable(columns: 1, count: count)
+    for batch in batches(of: Array(0..<count), microBatch: microBatch, over: data, whole: true) {
+      mesh.world.goOn()
+      let output = model.forward(batch.micro.batch, on: Tape(model.device, recording: false))
+      let scores = model.scores(output, ofTokens: batch.lastTokens).value.elements
+      let items = model.ownItems(of: batch.rows.count)
+      own.set(0, items.map { scores[$0] }, at: items.map { batch.rows[$0] })
+    }
+    return own.summed(over: mesh.world)[0]
+  }
+
+  /// Throws `RanksFailed` where a score is no finite number.
+  func requireFinite(_ scores: [Double], over world: Communicator) throws {
+    try world.agreeing {
+      guard let row = scores.firstIndex(where: { !$0.isFinite }) else { return }
+      throw RewardError(score: scores[row], prompt: prompts[row], answer: answers[row])
+    }
   }
 }
 

@@ -131,21 +131,8 @@ public struct AnswerScores {
   ) throws -> [Double] {
     let rows = AnswerRows(
       prompts: prompts, answers: answers.map(\.tokens), padding: 0, packing: true)
-    let everything = Array(0..<rows.count)
-    let data = mesh.communicator(.data)
-    var all = [Double](repeating: 0, count: rows.count)
-    for part in rows.batches(of: everything, microBatch: Self.atOnce, over: data, whole: true) {
-      mesh.world.goOn()
-      let output = model.forward(part.micro.batch, on: Tape(model.device, recording: false))
-      let scores = model.scores(output, ofTokens: part.lastTokens).value.elements
-      for (score, row) in zip(scores, part.rows) { all[row] = score }
-    }
-    let scores = data.sum(all)
-    try mesh.world.agreeing {
-      if let row = scores.firstIndex(where: { !$0.isFinite }) {
-        throw RewardError(score: scores[row], prompt: rows.prompts[row], answer: rows.answers[row])
-      }
-    }
+    let scores = rows.scores(by: model, microBatch: Self.atOnce, mesh: mesh)
+    try rows.requireFinite(scores, over: mesh.world)
     let worst = zip(scores, answers).filter { $0.1.isFinished }.map(\.0).min() ?? 0
     return zip(scores, answers).map { $1.isFinished ? $0 : worst - 1 }
   }

@@ -36,36 +36,26 @@ struct Mixture {
     let mixed =
       switch groups.dispatch {
       case .gather: gathered(x, adding: residual, routing)
-      case .overlapped: overlapped(x, adding: residual, routing)
-      case .exchange, .automatic: exchanged(x, adding: residual, routing)
+      case .overlapped: exchanged(x, adding: residual, routing, parts: 2)
+      case .exchange, .automatic: exchanged(x, adding: residual, routing, parts: 1)
       }
     let y = shared?(x, adding: mixed, tokens: batch.tokens.count) ?? mixed
     return (y, routing)
   }
 
-  /// Each choice's row goes to the rank of its expert, and its result comes back.
-  private func exchanged(_ x: Variable, adding residual: Variable, _ routing: Routing) -> Variable {
-    let choices = routing.choices
-    let exchange = GroupedExchange(
-      counts: choices.counts, owners: groups.expert, sharers: groups.expertTensor)
-    let outputs = experts(
-      exchange.dispatched(gather(x, choices.map)), offsets: exchange.offsets,
-      rowWeights: exchange.dispatched(select(routing.weights, rows: choices.order)))
-    return combine(exchange.collected(outputs), choices.map, adding: residual)
-  }
-
-  /// The same in two parts of the tokens: what travels of one is met after the other was computed, in
-  /// the backward pass too.
-  private func overlapped(
-    _ x: Variable, adding residual: Variable, _ routing: Routing
+  /// Each choice's row goes to the rank of its expert, and its result comes back, in so many parts of the
+  /// tokens: what travels of one is met after another was computed, in the backward pass too.
+  private func exchanged(
+    _ x: Variable, adding residual: Variable, _ routing: Routing, parts: Int
   ) -> Variable {
-    let parts = (0..<2).map { part in
-      routing.choices(ofTokens: share(of: x.value.rows, part: part, of: 2))
+    let tokens = x.value.rows
+    let choices = (0..<parts).map {
+      routing.choices(ofTokens: share(of: tokens, part: $0, of: parts))
     }
-    let ways = parts.map {
+    let ways = choices.map {
       GroupedExchange(counts: $0.counts, owners: groups.expert, sharers: groups.expertTensor)
     }
-    let going = zip(parts, ways).map { choices, way in
+    let going = zip(choices, ways).map { choices, way in
       (
         rows: way.startDispatch(gather(x, choices.map)),
         weights: way.startDispatch(select(routing.weights, rows: choices.order))
@@ -77,7 +67,7 @@ struct Mixture {
           way.dispatched(going.rows), offsets: way.offsets,
           rowWeights: way.dispatched(going.weights)))
     }
-    return zip(parts, coming).reduce(residual) { y, part in
+    return zip(choices, coming).reduce(residual) { y, part in
       combine(part.1.arrived(), part.0.map, adding: y)
     }
   }

@@ -33,7 +33,7 @@ import Testing
       let x = tape.constant(device.tensor([rows.count / columns, columns], rows))
       let exchange = GroupedExchange(counts: counts, owners: owners, sharers: sharers)
       let before = owners.accounting.total.bytes
-      let arrived = exchange.dispatched(x)
+      let arrived = exchange.dispatched(exchange.startDispatch(x))
       let local = groups / sizes.owners
       var expected: [Double] = []
       for group in owners.rank * local..<(owners.rank + 1) * local {
@@ -53,7 +53,7 @@ import Testing
       }
       checks.equal(
         owners.accounting.total.bytes - before, sent * columns * 8, "bytes to other owners")
-      let back = exchange.collected(arrived).value.elements
+      let back = exchange.startCollect(arrived).arrived().value.elements
       checks.equal(back, rows.map { $0 * Double(sizes.sharers) }, "rows that return")
     }
   }

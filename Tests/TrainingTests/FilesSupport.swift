@@ -19,6 +19,17 @@ final class ScratchFolder: Sendable {
 
   deinit { try? FileManager.default.removeItem(atPath: path) }
 
+  /// A folder with these texts, each by its path below the folder and with a newline at its end.
+  convenience init(texts: [String: String]) throws {
+    self.init()
+    for (name, text) in texts {
+      let path = URL(filePath: "\(path)/\(name)")
+      try FileManager.default.createDirectory(
+        at: path.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try Data("\(text)\n".utf8).write(to: path)
+    }
+  }
+
   /// Writes a file below the folder and returns its path.
   func file(_ name: String, _ bytes: [UInt8]) -> String {
     let path = "\(path)/\(name)"

@@ -11,13 +11,7 @@ import Transformer
 
   /// The memory of a machine of 16 GB with these files.
   private func memory(_ files: [String: String]) throws -> MachineMemory {
-    let folder = ScratchFolder()
-    for (name, text) in files {
-      let path = URL(filePath: "\(folder.path)/\(name)")
-      try FileManager.default.createDirectory(
-        at: path.deletingLastPathComponent(), withIntermediateDirectories: true)
-      try Data("\(text)\n".utf8).write(to: path)
-    }
+    let folder = try ScratchFolder(texts: files)
     return MachineMemory(physical: 16 * Self.gigabyte, systemRoot: folder.path)
   }
 

@@ -10,13 +10,7 @@ import Training
   private func threads(
     ranks: Int, launcher: String? = nil, _ files: [String: String] = [:]
   ) throws -> Int {
-    let folder = ScratchFolder()
-    for (name, text) in files {
-      let path = URL(filePath: "\(folder.path)/\(name)")
-      try FileManager.default.createDirectory(
-        at: path.deletingLastPathComponent(), withIntermediateDirectories: true)
-      try Data("\(text)\n".utf8).write(to: path)
-    }
+    let folder = try ScratchFolder(texts: files)
     return MachineProcessors(
       online: 16, launcher: launcher, systemRoot: folder.path
     ).threads(ranks: ranks)

@@ -1,4 +1,4 @@
-// PPO and GRPO: no layout changes them, the first ratio is 1, and what they cannot use is refused.
+// PPO and GRPO: no layout changes them, and the first ratio is 1.
 
 import Foundation
 import Kernels
@@ -55,13 +55,6 @@ import Transformer
       lock.withLock { _ = answers.insert("\(prompt) \(answer)") }
     }
     var all: Set<String> { lock.withLock { answers } }
-  }
-
-  private func fixture() throws -> StageFixture {
-    let fixture = try StageFixture()
-    _ = try fixture.run(fixture.configuration(.sft) { $0.training.steps = 1 })
-    _ = try fixture.run(fixture.configuration(.reward) { $0.training.steps = 1 })
-    return fixture
   }
 
   private func measure(
@@ -129,7 +122,7 @@ import Transformer
 
   @Test(arguments: [StageName.ppo, .grpo])
   func `rows that answers share teach what rows of one answer teach`(kind: StageName) throws {
-    let fixture = try fixture()
+    let fixture = try StageFixture.withFirstModels()
     func measured(balance: Double) throws -> [Measure] {
       let configuration = fixture.configuration(kind) {
         ($0.rollout.epochs, $0.rollout.minibatches) = (1, 1)
@@ -147,7 +140,7 @@ import Transformer
   func `a layout changes no answer, no figure and no gradient of a policy's stage`(
     kind: Case
   ) throws {
-    let fixture = try fixture()
+    let fixture = try StageFixture.withFirstModels()
     let configuration = fixture.configuration(kind.stage) {
       kind.change(&$0)
       // One update, whose moments are its gradient.
@@ -167,7 +160,7 @@ import Transformer
   func `twenty iterations agree under layouts of two, four and eight ranks`(
     stage: StageName
   ) throws {
-    let fixture = try fixture()
+    let fixture = try StageFixture.withFirstModels()
     let configuration = fixture.configuration(stage)
     let one = try measure(configuration, layout: "data=1", ranks: 1, steps: 20)
     for (layout, ranks) in [("data=2", 2), ("tensor=2,expert=4", 4), ("tensor=2,expert=8", 8)] {
@@ -199,7 +192,7 @@ import Transformer
   func `the first ratio is exactly 1, and equal policies have no divergence`(
     kind: Case, precision: Precision
   ) throws {
-    let fixture = try fixture()
+    let fixture = try StageFixture.withFirstModels()
     let configuration = fixture.configuration(kind.stage) {
       kind.change(&$0)
       $0.run.precision = precision
@@ -217,7 +210,7 @@ import Transformer
   }
 
   @Test func `who sums the critic's gradients is tested before the first step`() throws {
-    let fixture = try fixture()
+    let fixture = try StageFixture.withFirstModels()
     let configuration = fixture.configuration(.ppo)
     let sites = try InProcessRanks.run(2) { world in
       let mesh = ProcessMesh(world, layout: try Layout("", ranks: 2))
@@ -231,7 +224,7 @@ import Transformer
   }
 
   @Test func `replayed experts are the policy's, and the critic keeps its own`() throws {
-    let fixture = try fixture()
+    let fixture = try StageFixture.withFirstModels()
     // A critic of another shape would trap on foreign choices.
     _ = try fixture.run(
       fixture.configuration(.reward) {
@@ -251,7 +244,7 @@ import Transformer
   }
 
   @Test func `rewards rise when a rule is learnt, and the critic explains them`() throws {
-    let fixture = try fixture()
+    let fixture = try StageFixture.withFirstModels()
     for stage in [StageName.ppo, .grpo] {
       let configuration = fixture.configuration(stage) {
         $0.training.batch = 24
@@ -270,86 +263,5 @@ import Transformer
         #expect(explained > shown.first!["val/explained_variance"]!, "explains \(explained)")
       }
     }
-  }
-
-  private func refusal(
-    _ fixture: StageFixture, _ stage: StageName, rule: @escaping AnswerReward = StageFixture.rule,
-    _ change: @escaping (inout RunConfiguration) -> Void
-  ) -> String {
-    do {
-      let configuration = fixture.configuration(stage, change)
-      try configuration.validate()
-      _ = try fixture.run(configuration, rule: rule)
-      return "nothing"
-    } catch { return "\(error)" }
-  }
-
-  @Test func `what a policy's stage cannot use is refused by name`() throws {
-    let fixture = try fixture()
-    #expect(
-      refusal(fixture, .ppo) { ($0.ppo.klPlacement, $0.ppo.klEstimator) = (.loss, .k1) }
-        .hasPrefix("ppo.klEstimator is k1 with ppo.klPlacement loss: k1 in the loss has"))
-    #expect(
-      refusal(fixture, .ppo) { $0.rollout.minibatches = 4 }
-        == "rollout.minibatches is 4; accepted: a divisor of training.batch, 9")
-    #expect(
-      refusal(fixture, .grpo) { $0.grpo.groupSize = 2 }
-        == "grpo.groupSize is 2; accepted: a divisor of training.batch, 9")
-    #expect(
-      refusal(fixture, .ppo) { $0.rollout.reference = "\($0.run.folder)/ppo" }
-        .contains("rollout.reference is"))
-    #expect(refusal(fixture, .ppo) { $0.data.start = "" }.hasPrefix("data.start is \"\""))
-    #expect(
-      refusal(fixture, .ppo) { $0.rollout.reward = .model }
-        .hasPrefix("rollout.rewardModel is \"\"; accepted: a checkpoint of apus reward"))
-    #expect(
-      refusal(fixture, .ppo) {
-        $0.rollout.reward = .model
-        $0.rollout.rewardModel = "\($0.run.folder)/sft"
-      }.contains("rollout.rewardModel has no scalar head"))
-    #expect(
-      refusal(fixture, .ppo) { $0.data.sequenceLength = 12 }
-        .contains("the prompt has"))
-    #expect(
-      refusal(fixture, .ppo) { $0.data.sequenceLength = 7 }
-        .hasPrefix("rollout.answerTokens is 7; accepted: 1 to 6"))
-    #expect(
-      refusal(fixture, .ppo) { ($0.ppo.klTarget, $0.ppo.klHorizon) = (1, 1) }
-        .hasPrefix("ppo.klHorizon is 1.0; accepted: more than a fifth"))
-    #expect(
-      refusal(fixture, .ppo) { $0.rollout.reference = "\($0.run.folder)/../runs/ppo/" }
-        .contains("a checkpoint of another run"))
-    _ = try fixture.run(
-      fixture.configuration(.reward) {
-        $0.run.name = "flat"
-        $0.training.steps = 1
-        $0.model.scalarHead = .zero
-        $0.optimizer.learningRate = 0
-      })
-    #expect(
-      refusal(fixture, .ppo) {
-        $0.rollout.reward = .model
-        $0.rollout.rewardModel = "\($0.run.folder)/flat"
-        $0.rollout.scoreScale = .start
-      }.contains("accepted: a reward model that tells answers apart"))
-    #expect(
-      refusal(fixture, .ppo, rule: { _, _ in .nan }) { _ in }.contains("accepted: finite numbers"))
-    try fixture.write("empty.jsonl", "")
-    #expect(
-      refusal(fixture, .ppo) { $0.examples.training = "\(fixture.folder)/empty.jsonl" }
-        .contains("empty.jsonl: holds no examples"))
-    let other = try StageFixture.tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|x|>"])
-    try fixture.write("other.json", String(decoding: other.json, as: UTF8.self))
-    _ = try fixture.run(
-      fixture.configuration(.reward) {
-        $0.run.name = "other"
-        $0.training.steps = 1
-        $0.data.tokenizer = "\(fixture.folder)/other.json"
-      })
-    #expect(
-      refusal(fixture, .ppo) {
-        $0.rollout.reward = .model
-        $0.rollout.rewardModel = "\($0.run.folder)/other"
-      }.contains("rollout.rewardModel has another vocabulary"))
   }
 }

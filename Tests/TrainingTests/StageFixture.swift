@@ -43,6 +43,14 @@ final class StageFixture: Sendable {
 
   deinit { try? FileManager.default.removeItem(atPath: folder) }
 
+  /// With a policy and a reward model to start from.
+  static func withFirstModels() throws -> StageFixture {
+    let fixture = try StageFixture()
+    _ = try fixture.run(fixture.configuration(.sft) { $0.training.steps = 1 })
+    _ = try fixture.run(fixture.configuration(.reward) { $0.training.steps = 1 })
+    return fixture
+  }
+
   static func tokenizer(_ special: [String]) throws -> Tokenizer {
     var settings = TokenizerSettings(vocabularySize: 290)
     settings.specialTokens = special

@@ -3,7 +3,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../environment.sh"
 cd "$apus_root"
-suites='StageResumeTests|PolicyStageTests|ConversationTests|PromptFileTests|StageCommandTests|TaskCommandTests|PipelineTests|ChatTemplateTests'
+suites='StageResumeTests|PolicyStageTests|PolicyRefusalTests|ConversationTests|PromptFileTests|StageCommandTests|TaskCommandTests|PipelineTests|ChatTemplateTests'
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
