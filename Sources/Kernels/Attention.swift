@@ -14,10 +14,14 @@ public struct AttentionShape: Sendable {
   public var keyLengths: [Int]?
   /// [sequences · queryLength] the first key that a query sees; nil: key 0.
   public var firstKey: [Int32]?
+  /// [sequences · queryLength] the position of each query, not falling within a sequence: some tokens'
+  /// queries alone. Nil: as `keyLengths` says.
+  public var queryPositions: [Int32]?
 
   public init(
     sequences: Int, queryLength: Int, keyCapacity: Int, heads: Int, keyValueHeads: Int,
-    headWidth: Int, scale: Double, keyLengths: [Int]? = nil, firstKey: [Int32]? = nil
+    headWidth: Int, scale: Double, keyLengths: [Int]? = nil, firstKey: [Int32]? = nil,
+    queryPositions: [Int32]? = nil
   ) {
     self.sequences = sequences
     self.queryLength = queryLength
@@ -28,6 +32,7 @@ public struct AttentionShape: Sendable {
     self.scale = scale
     self.keyLengths = keyLengths
     self.firstKey = firstKey
+    self.queryPositions = queryPositions
   }
 
   /// Query heads that share a key/value head.
@@ -38,9 +43,12 @@ public struct AttentionShape: Sendable {
   /// The keys that a query sees; empty where its first key stands behind it.
   @inline(__always)
   func visibleKeys(_ sequence: Int, query: Int) -> Range<Int> {
-    let end = max(0, keyLength(of: sequence) - queryLength + query + 1)
+    let row = sequence &* queryLength &+ query
+    let position =
+      queryPositions.map { Int($0[row]) } ?? keyLength(of: sequence) - queryLength + query
+    let end = max(0, position + 1)
     guard let firstKey else { return 0..<end }
-    return min(Int(firstKey[sequence * queryLength + query]), end)..<end
+    return min(Int(firstKey[row]), end)..<end
   }
 }
 
@@ -112,5 +120,12 @@ private func requireAttention(
       first.count == s.sequences * s.queryLength && first.allSatisfy { $0 >= 0 },
       "\(first.count) first keys, least \(first.min() ?? 0), for "
         + "\(s.sequences) × \(s.queryLength) queries")
+  }
+  if let positions = s.queryPositions {
+    require(
+      positions.count == s.sequences * s.queryLength
+        && positions.allSatisfy { 0..<Int32(s.keyCapacity) ~= $0 },
+      "\(positions.count) query positions up to \(positions.max() ?? 0) for "
+        + "\(s.sequences) × \(s.queryLength) queries and \(s.keyCapacity) keys")
   }
 }

@@ -54,8 +54,14 @@ struct AttentionLimits<Scalar: KernelScalar> {
   /// The rows of the block that see one of these keys or stand between such rows.
   @inline(__always)
   func rows(seeing keys: Range<Int>) -> Range<Int> {
-    let query = keys.lowerBound - (rows.keyCount - rows.shape.queryLength)
-    let first = min(max(0, query &* rows.group &- block.lowerBound), block.count)
+    var first: Int
+    if rows.shape.queryPositions == nil {
+      let query = keys.lowerBound - (rows.keyCount - rows.shape.queryLength)
+      first = min(max(0, query &* rows.group &- block.lowerBound), block.count)
+    } else {
+      first = 0
+      while first < block.count && integer(high[first]) <= keys.lowerBound { first &+= 1 }
+    }
     var end = block.count
     if rows.shape.firstKey != nil {
       while end > first && integer(low[end &- 1]) >= keys.upperBound { end &-= 1 }

@@ -16,14 +16,21 @@ struct AnswerRows {
   let length: Int
   private let padding: Int32
   private let packing: Bool
+  private let asking: Bool
 
-  /// With `packing` several answers share a row; without it each has one of its own.
-  init(prompts: [[Int32]], answers: [[Int32]], padding: Int32, packing: Bool) {
+  /// With `packing` several answers share a row; without it each has one of its own. With `asking` batches
+  /// ask for the outputs that are looked at; without it for those of all tokens, as routers want that
+  /// learn from every token.
+  init(
+    prompts: [[Int32]], answers: [[Int32]], padding: Int32, packing: Bool = true,
+    asking: Bool = true
+  ) {
     require(prompts.count == answers.count, "\(prompts.count) prompts, \(answers.count) answers")
     self.prompts = prompts
     self.answers = answers
     self.padding = padding
     self.packing = packing
+    self.asking = asking
     length = zip(prompts, answers).map { $0.count + $1.count }.max() ?? 1
     mask = AnswerMask(
       lengths: answers.map(\.count), columns: max(answers.map(\.count).max() ?? 1, 1))
@@ -34,31 +41,41 @@ struct AnswerRows {
   /// Tokens of the answers of some rows.
   func tokens(of rows: some Sequence<Int>) -> Int { rows.reduce(0) { $0 + answers[$1].count } }
 
-  /// A data rank's share of some answers, in batches; as many on every rank. What follows an answer's
-  /// last token is not asked for: that token is left out unless the answers are to be `whole`.
+  /// A data rank's share of some answers, in batches; as many on every rank. They ask for what predicts
+  /// the answers' tokens; the last of those is left out.
   func batches(
-    of rows: [Int], microBatch: Int, over data: Communicator, whole: Bool = false
+    of rows: [Int], microBatch: Int, over data: Communicator
   ) -> [AnswerBatch] {
-    Array(rows[data.ownShare(of: rows.count)])
-      .parts(of: microBatch, dealing: rows.count, over: data).map {
-        batch(Array($0), whole: whole)
-      }
+    parts(of: rows, microBatch: microBatch, over: data).map { batch($0, scoring: false) }
   }
 
-  private func batch(_ numbers: [Int], whole: Bool) -> AnswerBatch {
+  /// The same of whole answers, asking for their last tokens.
+  func scoredBatches(
+    of rows: [Int], microBatch: Int, over data: Communicator
+  ) -> [AnswerBatch] {
+    parts(of: rows, microBatch: microBatch, over: data).map { batch($0, scoring: true) }
+  }
+
+  private func parts(
+    of rows: [Int], microBatch: Int, over data: Communicator
+  ) -> [[Int]] {
+    Array(rows[data.ownShare(of: rows.count)])
+      .parts(of: microBatch, dealing: rows.count, over: data).map { Array($0) }
+  }
+
+  private func batch(_ numbers: [Int], scoring: Bool) -> AnswerBatch {
     let examples = numbers.map { number in
       let answer = answers[number]
       return EncodedExample(
-        prompt: prompts[number], answer: whole ? answer : Array(answer.dropLast()))
+        prompt: prompts[number], answer: scoring ? answer : Array(answer.dropLast()))
     }
     let rows =
       packing
       ? ExampleRow.inOrder(examples, length: Self.rowLength) : examples.map { ExampleRow([$0]) }
     let length = max(rows.map(\.tokens).max() ?? 1, 1)
-    let batch = rows.microBatch(length: length, padding: padding).batch
-    var places = [Int](repeating: -1, count: batch.tokens.count)
-    var homes = places
-    var labels = [Int32](repeating: -100, count: batch.tokens.count)
+    var batch = rows.microBatch(length: length, padding: padding).batch
+    var homes = [Int](repeating: -1, count: batch.tokens.count)
+    var predicted = homes
     var lastTokens: [Int] = []
     var next = 0
     for (index, row) in rows.enumerated() {
@@ -71,16 +88,23 @@ struct AnswerRows {
           homes[first + offset] = number * self.length + offset
           let token = offset + 1 - prompt
           guard answers[number].indices.contains(token) else { continue }
-          places[first + offset] = number * mask.columns + token
-          labels[first + offset] = answers[number][token]
+          predicted[first + offset] = number * mask.columns + token
         }
         first += example.tokens.count
         lastTokens.append(first - 1)
       }
     }
+    if scoring {
+      batch.asked = lastTokens
+    } else if asking {
+      batch.asked = predicted.indices.filter { predicted[$0] >= 0 }
+    }
+    let places = batch.asked.map { $0.map { predicted[$0] } } ?? predicted
+    let labels = places.map {
+      $0 < 0 ? -100 : answers[$0 / mask.columns][$0 % mask.columns]
+    }
     return AnswerBatch(
-      rows: numbers, micro: MicroBatch(batch, labels: labels), places: places, homes: homes,
-      lastTokens: lastTokens)
+      rows: numbers, micro: MicroBatch(batch, labels: labels), places: places, homes: homes)
   }
 
   /// Tokens of rows that several answers share, about: long enough that little is left free, short
@@ -93,12 +117,11 @@ struct AnswerBatch {
   /// Their numbers among all.
   let rows: [Int]
   let micro: MicroBatch
-  /// The table's place of the token that each position predicts, −1 where it predicts no answer's.
+  /// The table's place of the token that each token asked for predicts, −1 where it predicts no
+  /// answer's.
   let places: [Int]
   /// Where each token stands in a table of `AnswerRows.length` tokens an answer, −1 for padding.
   let homes: [Int]
-  /// Which of the batch's tokens is the last of each answer.
-  let lastTokens: [Int]
 
   /// The same with expert choices of each token, [layers][all answers · length · k].
   func replaying(_ choices: [[Int32]], perToken k: Int) -> AnswerBatch {
@@ -109,8 +132,7 @@ struct AnswerBatch {
       }
     }
     return AnswerBatch(
-      rows: rows, micro: MicroBatch(batch, labels: micro.labels), places: places, homes: homes,
-      lastTokens: lastTokens)
+      rows: rows, micro: MicroBatch(batch, labels: micro.labels), places: places, homes: homes)
   }
 }
 

@@ -62,10 +62,10 @@ extension AnswerRows {
   func scores(by model: LanguageModel, microBatch: Int, mesh: ProcessMesh) -> [Double] {
     let data = mesh.communicator(.data)
     var own = SharedTable(columns: 1, count: count)
-    for batch in batches(of: Array(0..<count), microBatch: microBatch, over: data, whole: true) {
+    for batch in scoredBatches(of: Array(0..<count), microBatch: microBatch, over: data) {
       mesh.world.goOn()
       let output = model.forward(batch.micro.batch, on: Tape(model.device, recording: false))
-      let scores = model.scores(output, ofTokens: batch.lastTokens).value.elements
+      let scores = model.scores(output, ofTokens: Array(batch.rows.indices)).value.elements
       let items = model.ownItems(of: batch.rows.count)
       own.set(0, items.map { scores[$0] }, at: items.map { batch.rows[$0] })
     }

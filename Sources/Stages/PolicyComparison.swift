@@ -83,7 +83,7 @@ public struct PolicyComparison {
     let data = mesh.communicator(.data)
     // Padding takes no part, whatever it is.
     let rows = AnswerRows(
-      prompts: prompts, answers: answers.map(\.tokens), padding: 0, packing: true)
+      prompts: prompts, answers: answers.map(\.tokens), padding: 0)
     let everything = Array(0..<rows.count)
     // What a rank does not add is 0: sums over ranks are exact.
     var all = [Double](repeating: 0, count: rows.count)
@@ -106,7 +106,7 @@ public struct PolicyComparison {
   /// [T, V] on every rank of the tensor group.
   private func wholeLogits(of model: LanguageModel, _ batch: Batch, on tape: Tape) -> Tensor {
     let output = model.forward(batch, on: tape)
-    return model.wholeLogits(model.logits(output.hidden, tokens: batch.tokens.count).value)
+    return model.wholeLogits(model.logits(output.hidden, tokens: batch.outputs).value)
   }
 }
 
@@ -130,7 +130,7 @@ public struct AnswerScores {
     _ prompts: [[Int32]], _ answers: [Continuation]
   ) throws -> [Double] {
     let rows = AnswerRows(
-      prompts: prompts, answers: answers.map(\.tokens), padding: 0, packing: true)
+      prompts: prompts, answers: answers.map(\.tokens), padding: 0)
     let scores = rows.scores(by: model, microBatch: Self.atOnce, mesh: mesh)
     try rows.requireFinite(scores, over: mesh.world)
     let worst = zip(scores, answers).filter { $0.1.isFinished }.map(\.0).min() ?? 0

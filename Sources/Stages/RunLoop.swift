@@ -248,14 +248,14 @@ final class RunLoop {
   private func routerRecord(_ result: StepResult) -> RouterRecord {
     let sums = world.sum(result.routers.flatMap { $0.probabilities + [$0.balance, $0.z] })
     let width = configuration.model.router.experts + 2
-    let tokens = Double(max(result.counts.tokens, 1))
     let layers = configuration.model.expertLayers.enumerated().map { index, layer in
       let own = sums[index * width..<(index + 1) * width]
       let counts = result.counts.expertChoices[index]
-      let chosen = result.counts.tokens * configuration.model.router.expertsPerToken
+      let tokens = result.counts.routed[index]
+      let chosen = tokens * configuration.model.router.expertsPerToken
       return LayerRouting(
-        layer: layer, counts: counts, probabilities: own.dropLast(2).map { $0 / tokens },
-        tokens: result.counts.tokens, balance: own[own.endIndex - 2], z: own[own.endIndex - 1],
+        layer: layer, counts: counts, probabilities: own.dropLast(2).map { $0 / Double(max(tokens, 1)) },
+        tokens: tokens, balance: own[own.endIndex - 2], z: own[own.endIndex - 1],
         dropped: chosen - counts.reduce(0, +))
     }
     return RouterRecord(step: state.step, layers: layers)

@@ -76,13 +76,14 @@ struct Attention {
     }
   }
 
-  /// This rank's rows of x [T, H], normalised, and of the residual: gives residual + attention(x).
+  /// This rank's rows of x [T, H], normalised, and of the residual: gives residual + attention(x), of
+  /// the `asked` tokens where not all are.
   ///
   /// Inside, a rank has all tokens and its own heads. Ranks that share a key/value head project,
   /// normalise and rotate a part of the tokens each, so that no two do the same work.
   func callAsFunction(
-    _ x: Variable, adding residual: Variable, _ batch: Batch, rotations: RotaryTable,
-    cache: KeyValueCache?
+    _ x: Variable, adding residual: Variable, _ batch: Batch, asked: [Int]?,
+    rotations: RotaryTable, cache: KeyValueCache?
   ) -> Variable {
     let tape = x.tape
     let headWidth = configuration.resolvedHeadWidth
@@ -93,7 +94,9 @@ struct Attention {
     let keyShares = sharers.shares(of: tokens)
     let all = groups.tensor.allGathered(x, counts: tokenShares)
     let own = sharers.ownRows(all, counts: keyShares)
-    let projected = Projection.projected([(all, query), (own, key), (own, value)])
+    let queries = asked.map { AskedQueries($0, of: batch) }
+    let asking = queries.map { select(all, rows: $0.tokens) } ?? all
+    let projected = Projection.projected([(asking, query), (own, key), (own, value)])
     var (q, k, v) = (projected[0], projected[1], projected[2])
     switch configuration.queryKeyNorm {
     case .none: break
@@ -111,26 +114,32 @@ struct Attention {
       k = clamped(k, to: configuration.clipQKV)
       v = clamped(v, to: configuration.clipQKV)
     }
-    q = rotary(q, headWidth: headWidth, positions: batch.positions, rotations)
+    q = rotary(
+      q, headWidth: headWidth, positions: queries?.positions ?? batch.positions, rotations)
     k = rotary(
       k, headWidth: headWidth, positions: Array(batch.positions[sharers.ownShare(of: tokens)]),
       rotations)
     k = sharers.allGathered(k, counts: keyShares)
     v = sharers.allGathered(v, counts: keyShares)
     var shape = AttentionShape(
-      sequences: batch.sequences, queryLength: batch.length, keyCapacity: batch.length,
-      heads: q.value.columns / headWidth, keyValueHeads: k.value.columns / headWidth,
+      sequences: batch.sequences, queryLength: queries?.length ?? batch.length,
+      keyCapacity: batch.length, heads: q.value.columns / headWidth, keyValueHeads: k.value.columns / headWidth,
       headWidth: headWidth, scale: 1 / Double(headWidth).squareRoot(), keyLengths: nil,
-      firstKey: batch.firstKey)
+      firstKey: queries?.firstKey ?? batch.firstKey, queryPositions: queries?.places)
     if let cache {
       let seen = cache.append(layer: layer, keys: k.value, values: v.value, length: batch.length)
       shape.keyCapacity = cache.capacity
       shape.keyLengths = seen.lengths
+      shape.queryPositions = queries?.places(behind: seen.lengths.map { $0 - batch.length })
       k = tape.constant(seen.keys)
       v = tape.constant(seen.values)
     }
-    let attended = attention(q, k, v, shape)
-    let y = groups.tensor.reduceScattered(counts: tokenShares, adding: residual) {
+    var attended = attention(q, k, v, shape)
+    if let taken = queries?.taken { attended = select(attended, rows: taken) }
+    let y = groups.tensor.reduceScattered(
+      counts: groups.tensor.shares(of: asked?.count ?? tokens),
+      adding: asked.map { groups.tensor.rows(of: $0, in: residual, tokens: tokens) } ?? residual
+    ) {
       linear(attended, output.weight.on(tape), adding: $0)
     }
     return output.bias.map { adding($0.on(tape), to: y) } ?? y

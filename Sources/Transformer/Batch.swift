@@ -17,6 +17,12 @@ public struct Batch: Sendable {
   /// Experts of each token in each expert layer, [layers][tokens · k], instead of the routers' own
   /// choice (routing replay); weights and losses are those of the live scores.
   public var expertChoices: [[Int32]]?
+  /// The tokens whose outputs are asked for, rising; nil is all. The last layer computes queries, router
+  /// and feed-forward for these alone, and what follows (labels, logits) counts them.
+  public var asked: [Int]?
+
+  /// Tokens whose outputs a forward pass gives, over all ranks.
+  public var outputs: Int { asked?.count ?? tokens.count }
 
   /// `length` is needed only where there may be no sequence at all.
   public init(tokens: [Int32], sequences: Int, length: Int? = nil, mask: [Bool]? = nil) {

@@ -57,17 +57,18 @@ extension LanguageModel {
     parameters.withTurned(turned, on: device) {
       for position in 0..<options.maximumNewTokens {
         let logits = lastLogits(decoding.batch, on: tape, cache: decoding.cache)
-        let draws = keys.prefix(logits.rows).map { uniform($0, counter: UInt64(position)) }
+        let draws = decoding.prompts.map { uniform(keys[$0], counter: UInt64(position)) }
         let (tokens, logProbabilities) = drawn(from: logits, at: draws, options)
-        for (prompt, token) in tokens.enumerated() where !continuations[prompt].isFinished {
-          continuations[prompt].tokens.append(token)
-          continuations[prompt].logProbabilities.append(logProbabilities[prompt])
-          continuations[prompt].isFinished = options.stopTokens.contains(token)
-          onToken(prompt, token)
+        for (row, prompt) in decoding.prompts.enumerated()
+        where !continuations[prompt].isFinished {
+          continuations[prompt].tokens.append(tokens[row])
+          continuations[prompt].logProbabilities.append(logProbabilities[row])
+          continuations[prompt].isFinished = options.stopTokens.contains(tokens[row])
+          onToken(prompt, tokens[row])
         }
         let isFinished = continuations.allSatisfy(\.isFinished)
         if groups.world.maximum(isFinished ? 0 : 1) == 0 { break }
-        if isFinished { decoding.stop() } else { decoding.advance(with: tokens) }
+        decoding.advance(with: tokens) { !continuations[$0].isFinished }
       }
     }
     return continuations
@@ -146,14 +147,8 @@ extension LanguageModel {
 
   /// Logits of each sequence's last token [sequences, V].
   private func lastLogits(_ batch: Batch, on tape: Tape, cache: KeyValueCache) -> Tensor {
-    let hidden = wholeRows(
-      forward(batch, on: tape, cache: cache).hidden.value, tokens: batch.tokens.count)
-    var rows = hidden
-    if batch.length > 1 {
-      let last = (0..<batch.sequences).map { Int32(($0 + 1) * batch.length - 1) }
-      rows = device.tensor([batch.sequences, configuration.width])
-      gatherRows(hidden.matrix, last, into: rows.matrix, team: device.team)
-    }
+    let rows = wholeRows(
+      forward(batch, on: tape, cache: cache).hidden.value, tokens: batch.outputs)
     return wholeLogits(linear(tape.constant(rows), outputMatrix.on(tape)).value)
   }
 }
@@ -161,7 +156,9 @@ extension LanguageModel {
 /// What the next forward pass reads: all prompts at first, then one token of each sequence.
 private struct Decoding {
   private let model: LanguageModel
-  private let padding: [Int]
+  /// Of each row of the batch, its prompt's number.
+  private(set) var prompts: [Int]
+  private var padding: [Int]
   /// Tokens of each sequence in the cache, padding included.
   private var seen = 0
   private(set) var batch: Batch
@@ -169,26 +166,35 @@ private struct Decoding {
 
   init(_ prompts: [[Int32]], newTokens: Int, model: LanguageModel) {
     self.model = model
+    self.prompts = Array(prompts.indices)
     let longest = prompts.map(\.count).max() ?? 1
     padding = prompts.map { longest - $0.count }
     cache = model.keyValueCache(sequences: prompts.count, capacity: longest + newTokens)
     batch = Batch(
       tokens: zip(prompts, padding).flatMap { Array(repeating: $0[0], count: $1) + $0 },
       sequences: prompts.count, length: longest)
+    if longest > 1 { batch.asked = prompts.indices.map { ($0 + 1) * longest - 1 } }
     place()
   }
 
-  /// Goes on with a token of each sequence.
-  mutating func advance(with tokens: [Int32]) {
+  /// Goes on with a token of each sequence. Those whose prompts need no more are left out as soon as they
+  /// are an eighth of all.
+  mutating func advance(with tokens: [Int32], where isNeeded: (_ prompt: Int) -> Bool) {
     seen += batch.length
+    var tokens = tokens
+    let rows = prompts.indices.filter { isNeeded(prompts[$0]) }
+    if rows.isEmpty {
+      // Other ranks go on.
+      cache = model.keyValueCache(sequences: 0, capacity: 1)
+      (prompts, padding, tokens) = ([], [], [])
+    } else if 8 * (prompts.count - rows.count) >= prompts.count {
+      cache.keep(rows)
+      prompts = rows.map { prompts[$0] }
+      padding = rows.map { padding[$0] }
+      tokens = rows.map { tokens[$0] }
+    }
     batch = Batch(tokens: tokens, sequences: tokens.count, length: 1)
     place()
-  }
-
-  /// Goes on without any sequence.
-  mutating func stop() {
-    batch = Batch(tokens: [], sequences: 0, length: 1)
-    cache = model.keyValueCache(sequences: 0, capacity: 1)
   }
 
   /// Positions count from each prompt's first token, and no query sees what stands before it.

@@ -9,7 +9,7 @@ public final class KeyValueCache {
   public private(set) var lengths: [Int]
   public let capacity: Int
   /// For each layer, [sequences · capacity, width].
-  private let layers: [(keys: Tensor, values: Tensor)]
+  private var layers: [(keys: Tensor, values: Tensor)]
   private let device: Device
 
   /// `widths` are each layer's elements of a token's keys on this rank.
@@ -53,6 +53,23 @@ public final class KeyValueCache {
     copy(
       source.rows(sequences.lowerBound, count: sequences.count),
       into: target.rows(sequences.lowerBound, count: sequences.count), team: device.team)
+  }
+
+  /// Forgets all sequences but these, whose numbers rise.
+  func keep(_ sequences: [Int]) {
+    let all = lengths.count
+    func kept(_ tensor: Tensor) -> Tensor {
+      let rows = tensor.reshaped([all, capacity * tensor.columns]).matrix
+      for (place, sequence) in sequences.enumerated() where place < sequence {
+        let used = lengths[sequence] * tensor.columns
+        copy(
+          rows.rows(sequence, count: 1).columns(0, count: used),
+          into: rows.rows(place, count: 1).columns(0, count: used), team: device.team)
+      }
+      return tensor.slices(0, count: sequences.count * capacity)
+    }
+    layers = layers.map { (kept($0.keys), kept($0.values)) }
+    lengths = sequences.map { lengths[$0] }
   }
 
   /// Counts `length` tokens as seen, after every layer has appended them.

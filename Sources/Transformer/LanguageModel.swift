@@ -26,15 +26,17 @@ struct Block {
     feedForward = FeedForward(configuration, groups: groups, layer: layer, in: parameters)
   }
 
+  /// Rows of all tokens give those of the `asked` ones (nil: all).
   func callAsFunction(
-    _ x: Variable, _ batch: Batch, rotations: RotaryTable, cache: KeyValueCache?, drops: Bool
+    _ x: Variable, _ batch: Batch, asked: [Int]?, rotations: RotaryTable, cache: KeyValueCache?,
+    drops: Bool
   ) -> (Variable, Routing?) {
     let attended = attention(
-      rmsNorm(x, inputNorm.on(x.tape), epsilon: epsilon), adding: x, batch, rotations: rotations,
-      cache: cache)
+      rmsNorm(x, inputNorm.on(x.tape), epsilon: epsilon), adding: x, batch, asked: asked,
+      rotations: rotations, cache: cache)
     return feedForward(
       rmsNorm(attended, outputNorm.on(x.tape), epsilon: epsilon), adding: attended, batch,
-      drops: drops)
+      asked: asked, drops: drops)
   }
 }
 
@@ -59,7 +61,7 @@ public final class LanguageModel {
   public struct Output {
     /// This rank's rows after the final norm [T, H].
     public let hidden: Variable
-    /// Which of the batch's tokens they are.
+    /// Which of the batch's tokens they are, or of those that it asks for.
     public let tokens: Range<Int>
     /// Routers in the order of the expert layers.
     public let routings: [Routing]
@@ -111,7 +113,8 @@ public final class LanguageModel {
   }
 
   /// This rank's rows of the residual stream after the final norm. `observe` sees its rows of the
-  /// embeddings (0), of the stream after each layer (1 …), and of the normed end as the last.
+  /// embeddings (0), of the stream after each layer (1 …), and of the normed end as the last; the end
+  /// has the tokens alone that the batch asks for.
   ///
   /// Experts have a capacity only where the model trains (`drops`). `onBackward` is called while
   /// backward runs: it is through with all buckets of parameters beyond the given one.
@@ -131,7 +134,8 @@ public final class LanguageModel {
     var routings: [Routing] = []
     for (index, block) in blocks.enumerated() {
       mark(index)
-      let (next, routing) = run(block, x, batch, cache: cache, drops: drops)
+      let asked = index == blocks.count - 1 ? batch.asked : nil
+      let (next, routing) = run(block, x, batch, asked: asked, cache: cache, drops: drops)
       x = next
       if let routing { routings.append(routing) }
       if index < blocks.count - 1 { observe?(index + 1, x.value) }
@@ -141,7 +145,7 @@ public final class LanguageModel {
     let hidden = rmsNorm(x, finalNorm.on(tape), epsilon: configuration.normEpsilon)
     observe?(blocks.count, hidden.value)
     return Output(
-      hidden: hidden, tokens: groups.tensor.ownShare(of: batch.tokens.count), routings: routings)
+      hidden: hidden, tokens: groups.tensor.ownShare(of: batch.outputs), routings: routings)
   }
 
   /// Each tensor rank looks up what its slice of the table has; the sum goes to the tokens' ranks.
@@ -197,10 +201,11 @@ public final class LanguageModel {
   }
 
   private func run(
-    _ block: Block, _ x: Variable, _ batch: Batch, cache: KeyValueCache?, drops: Bool
+    _ block: Block, _ x: Variable, _ batch: Batch, asked: [Int]?, cache: KeyValueCache?,
+    drops: Bool
   ) -> (Variable, Routing?) {
     func pass(_ x: Variable) -> (Variable, Routing?) {
-      block(x, batch, rotations: rotations, cache: cache, drops: drops)
+      block(x, batch, asked: asked, rotations: rotations, cache: cache, drops: drops)
     }
     guard recomputesBlocks && x.tape.isRecording else { return pass(x) }
     let (outputs, routing) = recomputed(x) { x in

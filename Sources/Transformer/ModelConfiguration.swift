@@ -117,6 +117,11 @@ public struct RouterConfiguration: Codable, Sendable, Equatable {
   /// Whether sequences are balanced one by one, so that it matters what makes up one.
   public var balancesSequences: Bool { balanceCoefficient > 0 && balanceScope == .sequence }
 
+  /// Whether routers learn from all tokens, not from those alone whose outputs are asked for.
+  public var learnsFromEveryToken: Bool {
+    balanceCoefficient > 0 || zCoefficient > 0 || biasRate > 0
+  }
+
   public static let meanings: [String: String] = [
     "experts": "routed experts of a layer",
     "expertsPerToken": "experts that each token goes to (k)",

@@ -12,13 +12,18 @@ public struct BatchCounts: Sendable, Equatable {
   public var labels: Int
   /// Tokens that are not padding.
   public var tokens: Int
+  /// Those that each expert layer's router sees: in the last layer, the ones that are asked for.
+  public var routed: [Int]
   public var sequences: Int
   /// Choices of unmasked tokens by expert layer and expert: [layers][E].
   public var expertChoices: [[Int]]
 
-  public init(labels: Int, tokens: Int, sequences: Int, expertChoices: [[Int]]) {
+  public init(
+    labels: Int, tokens: Int, routed: [Int], sequences: Int, expertChoices: [[Int]]
+  ) {
     self.labels = labels
     self.tokens = tokens
+    self.routed = routed
     self.sequences = sequences
     self.expertChoices = expertChoices
   }
@@ -92,10 +97,10 @@ extension LanguageModel {
       case .batch:
         let chosen = counts.expertChoices[layer]
         // k · T is the number of choices, so that k may vary from token to token.
-        let norm = Double(chosen.reduce(0, +)) * Double(counts.tokens)
+        let norm = Double(chosen.reduce(0, +)) * Double(counts.routed[layer])
         factors = [chosen.map { experts * Double($0) / max(norm, 1) / layers }]
       case .pooled:
-        let tokens = layers * Double(counts.tokens)
+        let tokens = Double(counts.routed.reduce(0, +))
         factors = [pooledCounts.map { experts * Double($0) / max(tokens * tokens, 1) }]
       case .sequence:
         let real = batch.realTokensBySequence
@@ -130,8 +135,8 @@ extension LanguageModel {
   private func zTerms(
     _ routings: [Routing], _ batch: Batch, _ counts: BatchCounts
   ) -> [Variable] {
-    let weight = 1 / Double(max(counts.tokens, 1)) / Double(routings.count)
-    return routings.map { routing in
+    return routings.enumerated().map { layer, routing in
+      let weight = 1 / Double(max(counts.routed[layer], 1)) / Double(routings.count)
       let logSum = logSumExp(routing.logits)
       let weights = routing.tokens.map { batch.mask?[$0] ?? true ? weight : 0 }
       let device = logSum.tape.device
@@ -154,9 +159,15 @@ extension LanguageModel {
   /// The same before a forward pass: no expert has been chosen.
   public func counts(labels: [Int32], _ batch: Batch) -> BatchCounts {
     let own = groups.tensor.ownShare(of: batch.tokens.count)
+    let outputs = groups.tensor.ownShare(of: batch.outputs)
+    func real(_ tokens: some Sequence<Int>) -> Int { tokens.count { batch.mask?[$0] ?? true } }
+    let tokens = real(own)
     return BatchCounts(
-      labels: labels[own].reduce(0) { $0 + ($1 == -100 ? 0 : 1) },
-      tokens: own.reduce(0) { $0 + (batch.mask?[$1] ?? true ? 1 : 0) },
+      labels: labels[outputs].count { $0 != -100 }, tokens: tokens,
+      routed: configuration.expertLayers.map { layer in
+        guard layer == configuration.layers - 1, let asked = batch.asked else { return tokens }
+        return real(asked[outputs])
+      },
       // A sequence is counted where it begins.
       sequences: own.reduce(0) { $0 + ($1 % batch.length == 0 ? 1 : 0) },
       expertChoices: configuration.expertLayers.map { _ in

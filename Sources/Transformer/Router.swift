@@ -17,7 +17,7 @@ public struct Routing {
   /// Choices of token t are starts[t] ..< starts[t + 1].
   public let starts: [Int32]
   /// Which of the batch's tokens these are: those that fell to this rank.
-  public let tokens: Range<Int>
+  public let tokens: [Int]
   /// Experts of the layer.
   let expertCount: Int
   /// What was not dropped, sorted by expert.
@@ -130,8 +130,9 @@ struct Router {
       : nil
   }
 
-  /// This rank's rows of x [T, H]. `drops` says whether experts have a capacity here.
-  func callAsFunction(_ x: Variable, _ batch: Batch, drops: Bool) -> Routing {
+  /// This rank's rows of x [T, H], of the `asked` tokens (nil: all). `drops` says whether experts have a
+  /// capacity here.
+  func callAsFunction(_ x: Variable, _ batch: Batch, asked: [Int]?, drops: Bool) -> Routing {
     let tape = x.tape
     var logits = rowStableLinear(x, weight.on(tape))
     if let temperature { logits = scaled(logits, by: temperature.on(tape)) }
@@ -147,10 +148,11 @@ struct Router {
     }
     let tokens = x.value.rows
     let k = configuration.expertsPerToken
-    let own = groups.tensor.ownShare(of: batch.tokens.count)
+    let own = groups.tensor.ownShare(of: asked?.count ?? batch.tokens.count)
+    let numbers = asked.map { Array($0[own]) } ?? Array(own)
     var experts: [Int32] = []
-    if let given = batch.expertChoices {
-      experts = Array(given[place][own.lowerBound * k..<own.upperBound * k])
+    if let given = batch.expertChoices?[place] {
+      experts = numbers.flatMap { given[$0 * k..<($0 + 1) * k] }
     } else {
       let biasTensor = bias.map { tape.device.tensor([1, configuration.experts], $0.values) }
       topK(scores.value.matrix, bias: biasTensor?.matrix, k: k, into: &experts)
@@ -158,10 +160,10 @@ struct Router {
     let starts = (0...tokens).map { Int32($0 * k) }
     let weights = chosenScores(
       scores, starts: starts, experts: experts, renormalised: configuration.renormalise)
-    if drops && configuration.capacityFactor > 0 { drop(&experts, own, batch) }
+    if drops && configuration.capacityFactor > 0 { drop(&experts, numbers, batch) }
     return Routing(
       logits: logits, probabilities: probabilities, weights: weights, experts: experts,
-      starts: starts, tokens: own, expertCount: configuration.experts,
+      starts: starts, tokens: numbers, expertCount: configuration.experts,
       choices: ExpertChoices(
         experts, ofEach: Array(repeating: Int32(k), count: tokens),
         among: 0..<configuration.experts))
@@ -170,13 +172,13 @@ struct Router {
   /// Marks with −1 what is beyond each expert's capacity, ceil(factor · k · S / E) choices of a
   /// sequence. Choices are kept in token order, so all layouts drop the same; padding takes no room
   /// and is never dropped.
-  private func drop(_ experts: inout [Int32], _ own: Range<Int>, _ batch: Batch) {
+  private func drop(_ experts: inout [Int32], _ tokens: [Int], _ batch: Batch) {
     let k = configuration.expertsPerToken
     let count = configuration.experts
     let capacity = configuration.capacity(of: batch.length)
-    func isReal(_ index: Int) -> Bool { batch.mask?[own.lowerBound + index] ?? true }
+    func isReal(_ index: Int) -> Bool { batch.mask?[tokens[index]] ?? true }
     func slot(_ choice: Int) -> Int {
-      (own.lowerBound + choice / k) / batch.length * count + Int(experts[choice])
+      tokens[choice / k] / batch.length * count + Int(experts[choice])
     }
     var chosen = [Int](repeating: 0, count: batch.sequences * count)
     for choice in experts.indices where isReal(choice / k) { chosen[slot(choice)] += 1 }

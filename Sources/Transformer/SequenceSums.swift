@@ -7,13 +7,14 @@ import Tensors
 extension LanguageModel {
   /// Σ log p of each sequence's labels: [sequences, 1], alike on all ranks of the tensor group.
   ///
-  /// `labels[t]` is the token that position t predicts, −100 where none counts. Each rank adds only
+  /// `labels[t]` is the token that output t predicts, −100 where none counts. Each rank adds only
   /// the terms of `ownItems` of what follows from them to the objective.
   public func sequenceLogProbabilities(
     _ output: Output, labels: [Int32], _ batch: Batch
   ) -> Variable {
     sequenceSums(
-      logProbabilities(output.hidden, labels: labels), of: Array(output.tokens), batch)
+      logProbabilities(output.hidden, labels: labels),
+      of: batch.asked.map { Array($0[output.tokens]) } ?? Array(output.tokens), batch)
   }
 
   /// Σ_v p_v (ln p_v − ln q_v) over the vocabulary for each of this rank's tokens [own, 1]: p from this

@@ -84,20 +84,18 @@ public func combine(_ z: Variable, _ map: RowMap, adding residual: Variable? = n
   }
 }
 
-/// y[p] = x[rows[p]], each row of x at most once: a permutation, or a choice of rows.
+/// y[p] = x[rows[p]]: a permutation, or a choice of rows; zeros where rows[p] is negative.
 ///
-/// dx[rows[p]] = dy[p], zeros for the rows that were not chosen.
+/// dx[rows[p]] += dy[p]; rows that were not chosen get nothing.
 public func select(_ x: Variable, rows: [Int32]) -> Variable {
   let tape = x.tape
   let device = tape.device
   let team = tape.team
   let y = device.tensor([rows.count, x.value.columns])
   gatherRows(x.value.matrix, rows, into: y.matrix, team: team)
-  return tape.result(y, from: [x]) { [dx = x.gradient, shape = x.shape] dy in
-    var places = [Int32](repeating: -1, count: shape[0])
-    for (place, row) in rows.enumerated() { places[Int(row)] = Int32(place) }
-    let gradient = device.tensor(shape)
-    gatherRows(dy.matrix, places, into: gradient.matrix, team: team)
-    dx?.add(gradient)
+  return tape.result(y, from: [x]) { [dx = x.gradient] dy in
+    dx?.add { gradient, accumulate in
+      scatterAddRows(dy.matrix, rows, into: gradient.matrix, accumulate: accumulate, team: team)
+    }
   }
 }

@@ -68,6 +68,7 @@ extension OperationCase {
     },
     OperationCase("permuted rows", [[4, 3]]) { select($0[0], rows: [2, 0, 3, 1]) },
     OperationCase("chosen rows", [[4, 3]]) { select($0[0], rows: [3, 1]) },
+    OperationCase("chosen rows and gaps", [[4, 3]]) { select($0[0], rows: [3, -1, 1]) },
     OperationCase("embedding of a slice", [[4, 3]]) { embedding([2, -1, 0, 2], $0[0]) },
   ]
 

@@ -5,14 +5,14 @@ import Parallel
 import Tensors
 import Transformer
 
-/// Sequences of one forward pass and what each position predicts (−100 where nothing).
+/// Sequences of one forward pass and what each token that is asked for predicts (−100 where nothing).
 public struct MicroBatch: Sendable {
   public let batch: Batch
   public let labels: [Int32]
 
   public init(_ batch: Batch, labels: [Int32]) {
     require(
-      labels.count == batch.tokens.count, "\(labels.count) labels, \(batch.tokens.count) tokens")
+      labels.count == batch.outputs, "\(labels.count) labels, \(batch.outputs) outputs")
     self.batch = batch
     self.labels = labels
   }
@@ -156,7 +156,7 @@ public final class Trainer {
 
   private var noCounts: BatchCounts {
     BatchCounts(
-      labels: 0, tokens: 0, sequences: 0,
+      labels: 0, tokens: 0, routed: model.configuration.expertLayers.map { _ in 0 }, sequences: 0,
       expertChoices: model.configuration.expertLayers.map { _ in
         Array(repeating: 0, count: model.configuration.router.experts)
       })
@@ -235,16 +235,16 @@ extension BatchCounts {
   package static func + (a: BatchCounts, b: BatchCounts) -> BatchCounts {
     BatchCounts(
       labels: a.labels + b.labels, tokens: a.tokens + b.tokens,
-      sequences: a.sequences + b.sequences,
+      routed: zip(a.routed, b.routed).map(+), sequences: a.sequences + b.sequences,
       expertChoices: zip(a.expertChoices, b.expertChoices).map { zip($0, $1).map(+) })
   }
 
   /// The sum over ranks of everything, in one collective.
   func summed(over ranks: Communicator) -> BatchCounts {
-    var sums = ranks.sum([labels, tokens, sequences] + expertChoices.joined())[...]
+    var sums = ranks.sum([labels, tokens] + routed + [sequences] + expertChoices.joined())[...]
     func next() -> Int { sums.removeFirst() }
     return BatchCounts(
-      labels: next(), tokens: next(), sequences: next(),
+      labels: next(), tokens: next(), routed: routed.map { _ in next() }, sequences: next(),
       expertChoices: expertChoices.map { $0.map { _ in next() } })
   }
 }

@@ -1,0 +1,72 @@
+// The last layer at some tokens alone: their queries, and their rows of the residual stream.
+
+import Kernels
+import Parallel
+import Tensors
+
+/// Queries of the tokens that are asked for, as many in each sequence: places that are left over in a
+/// sequence with fewer hold no token and see no key.
+struct AskedQueries {
+  /// In each sequence.
+  let length: Int
+  /// The token of each place, −1 for none.
+  let tokens: [Int32]
+  /// For the rotary embedding.
+  let positions: [Int32]
+  /// Where each stands among its sequence's keys.
+  let places: [Int32]
+  /// The first key that each sees.
+  let firstKey: [Int32]
+  /// The places that hold a token, in the order of the tokens; nil where all do.
+  let taken: [Int32]?
+
+  /// `asked` rise.
+  init(_ asked: [Int], of batch: Batch) {
+    var counts = [Int](repeating: 0, count: batch.sequences)
+    for token in asked { counts[token / batch.length] += 1 }
+    let length = max(counts.max() ?? 0, 1)
+    let count = batch.sequences * length
+    var tokens = [Int32](repeating: -1, count: count)
+    var positions = [Int32](repeating: 0, count: count)
+    var places = [Int32](repeating: Int32(batch.length - 1), count: count)
+    var firstKey = [Int32](repeating: .max, count: count)
+    var taken: [Int32] = []
+    taken.reserveCapacity(asked.count)
+    var next = (0..<batch.sequences).map { $0 * length }
+    for token in asked {
+      let place = next[token / batch.length]
+      next[token / batch.length] += 1
+      tokens[place] = Int32(token)
+      positions[place] = batch.positions[token]
+      places[place] = Int32(token % batch.length)
+      firstKey[place] = batch.firstKey?[token] ?? 0
+      taken.append(Int32(place))
+    }
+    self.length = length
+    self.tokens = tokens
+    self.positions = positions
+    self.places = places
+    self.firstKey = firstKey
+    self.taken = asked.count < count ? taken : nil
+  }
+}
+
+extension AskedQueries {
+  /// Where queries stand when so many keys of each sequence come before the batch's.
+  func places(behind keys: [Int]) -> [Int32] {
+    places.indices.map { places[$0] + Int32(keys[$0 / length]) }
+  }
+}
+
+extension Communicator {
+  /// Of rows that ranks share by token, those of the tokens that are asked for, shared anew.
+  func rows(of asked: [Int], in x: Variable, tokens: Int) -> Variable {
+    let own = ownShare(of: tokens)
+    let chosen = select(
+      x, rows: asked.filter(own.contains).map { Int32($0 - own.lowerBound) })
+    let counts = (0..<size).map { part in
+      asked.count { share(of: tokens, part: part, of: size).contains($0) }
+    }
+    return ownRows(allGathered(chosen, counts: counts), counts: shares(of: asked.count))
+  }
+}
