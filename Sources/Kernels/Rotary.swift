@@ -97,7 +97,8 @@ public func rotate(
 private func rotateRows<Scalar: KernelScalar>(
   _ type: Scalar.Type, _ x: Matrix, _ headWidth: Int, _ positions: [Int32], _ table: RotaryTable,
   _ inverse: Bool, _ y: Matrix, _ team: ThreadTeam
-) {
+) where Scalar.Lanes: HalfLanes {
+  typealias Lanes = Scalar.Lanes
   let half = headWidth / 2
   let cosines = table.cosines(type)
   let sines = table.sines(type)
@@ -109,6 +110,18 @@ private func rotateRows<Scalar: KernelScalar>(
         let s = sines + Int(positions[row]) * half
         var first = x.row(type, row)
         var target = y.row(type, row)
+        if headWidth == Scalar.laneCount {
+          // A head is one register.
+          let c = Lanes(twice: c)
+          let s = Lanes(twice: s).lowHalfNegated() * sign
+          for _ in 0..<x.columns / headWidth {
+            let head = Lanes(first)
+            (head * c).adding(head.halvesSwapped(), times: s).store(to: target)
+            first += headWidth
+            target += headWidth
+          }
+          continue
+        }
         for _ in 0..<x.columns / headWidth {
           let second = first + half
           let secondTarget = target + half
@@ -125,5 +138,45 @@ private func rotateRows<Scalar: KernelScalar>(
         }
       }
     }
+  }
+}
+
+/// Lanes as two halves.
+protocol HalfLanes: LaneVector {
+  /// Half as many scalars as there are lanes, in both halves.
+  init(twice source: UnsafePointer<Scalar>)
+  func halvesSwapped() -> Self
+  func lowHalfNegated() -> Self
+}
+
+extension HalfLanes {
+  @inline(__always) init(twice source: UnsafeMutablePointer<Scalar>) {
+    self.init(twice: UnsafePointer(source))
+  }
+}
+
+extension FloatLanes: HalfLanes {
+  @inline(__always) init(twice source: UnsafePointer<Float>) {
+    let half = UnsafeRawPointer(source).loadUnaligned(as: SIMD8<Float>.self)
+    raw = Raw(lowHalf: half, highHalf: half)
+  }
+  @inline(__always) func halvesSwapped() -> FloatLanes {
+    FloatLanes(raw: Raw(lowHalf: raw.highHalf, highHalf: raw.lowHalf))
+  }
+  @inline(__always) func lowHalfNegated() -> FloatLanes {
+    FloatLanes(raw: Raw(lowHalf: -raw.lowHalf, highHalf: raw.highHalf))
+  }
+}
+
+extension DoubleLanes: HalfLanes {
+  @inline(__always) init(twice source: UnsafePointer<Double>) {
+    let half = UnsafeRawPointer(source).loadUnaligned(as: SIMD4<Double>.self)
+    raw = Raw(lowHalf: half, highHalf: half)
+  }
+  @inline(__always) func halvesSwapped() -> DoubleLanes {
+    DoubleLanes(raw: Raw(lowHalf: raw.highHalf, highHalf: raw.lowHalf))
+  }
+  @inline(__always) func lowHalfNegated() -> DoubleLanes {
+    DoubleLanes(raw: Raw(lowHalf: -raw.lowHalf, highHalf: raw.highHalf))
   }
 }

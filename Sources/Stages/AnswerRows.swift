@@ -56,11 +56,25 @@ struct AnswerRows {
     parts(of: rows, microBatch: microBatch, over: data).map { batch($0, scoring: true) }
   }
 
+  /// Of so many answers at a time; all at once they are shared by their tokens, so that no rank waits long
+  /// for another.
   private func parts(
     of rows: [Int], microBatch: Int, over data: Communicator
   ) -> [[Int]] {
-    Array(rows[data.ownShare(of: rows.count)])
-      .parts(of: microBatch, dealing: rows.count, over: data).map { Array($0) }
+    guard microBatch == 0 else {
+      return Array(rows[data.ownShare(of: rows.count)])
+        .parts(of: microBatch, dealing: rows.count, over: data).map { Array($0) }
+    }
+    let lengths = rows.map { prompts[$0].count + answers[$0].count }
+    let total = lengths.reduce(0, +)
+    var before = 0
+    return [
+      zip(rows, lengths).filter { _, length in
+        defer { before += length }
+        // Where an answer's middle lies.
+        return (2 * before + length) * data.size / (2 * total) == data.rank
+      }.map(\.0)
+    ]
   }
 
   private func batch(_ numbers: [Int], scoring: Bool) -> AnswerBatch {

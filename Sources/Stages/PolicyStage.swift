@@ -117,9 +117,12 @@ final class PolicyStage {
         mask: pass.mask, coefficient: coefficient, globalTokens: globalTokens
       ).loss(of: pass.logProbabilities)
     }
+    guard let kept = rollout.referenceHidden else {
+      fatalError("a rollout without the reference's rows, which the exact divergence needs")
+    }
     let device = source.trainer.device
     let divergence = pass.divergence(
-      to: source.referenceLogits(pass, rollout, tokens: batch.places.count))
+      to: source.referenceLogits(pass, kept, tokens: batch.places.count))
     let weight = coefficient / Double(max(globalTokens, 1))
     return weightedTotal(
       divergence,

@@ -24,8 +24,9 @@ struct Rollout {
   let values: [Double]
   /// Experts of each token of each row, [layers][rows · length · k].
   let experts: [[Int32]]
-  /// The reference's rows after its final norm, [places · H]; empty where no update needs them.
-  let referenceHidden: [Double]
+  /// The reference's rows after its final norm at each place [places, H]; nil where no update needs
+  /// them.
+  let referenceHidden: Tensor?
 }
 
 /// What writes answers and measures them.
@@ -74,41 +75,41 @@ struct RolloutSource {
     let k = trainer.model.configuration.router.expertsPerToken
     var table = SharedTable(columns: 4, count: rows.mask.holdsToken.count)
     var experts = SharedTable(columns: layers, count: rows.count * rows.length * k)
-    var hidden = SharedTable(
-      columns: 1,
-      count: keepsReferenceHidden
-        ? rows.mask.holdsToken.count * reference.configuration.width : 0)
+    let hidden =
+      keepsReferenceHidden
+      ? trainer.device.tensor(
+        [rows.mask.holdsToken.count, reference.configuration.width], filledWith: 0) : nil
     for part in order.parts(minibatches) {
       for batch in rows.batches(of: Array(part), microBatch: microBatch, over: trainer.data) {
         trainer.mesh.world.goOn()
-        measure(batch, &table, &experts, &hidden, k: k)
+        measure(batch, &table, &experts, hidden, k: k)
       }
     }
     let numbers = table.summed(over: trainer.mesh.world)
     let choices = experts.summed(over: trainer.mesh.world)
+    if let hidden { trainer.mesh.world.sum(hidden.flat, team: trainer.device.team) }
     return Rollout(
       rows: rows, hasEnd: hasEnd,
       scores: settings.missingEndRule.scores(scores, hasEnd: hasEnd), old: numbers[0],
       reference: numbers[1], exactKL: numbers[2], values: numbers[3],
       experts: choices.map { $0.map { Int32($0) } },
-      referenceHidden: hidden.summed(over: trainer.mesh.world)[0])
+      referenceHidden: hidden)
   }
 
   private func measure(
     _ batch: AnswerBatch, _ table: inout SharedTable, _ experts: inout SharedTable,
-    _ hidden: inout SharedTable, k: Int
+    _ hidden: Tensor?, k: Int
   ) {
     let policy = PolicyPass(trainer.model, batch, on: Tape(trainer.device, recording: false))
     let reference = PolicyPass(reference, batch, on: Tape(trainer.device, recording: false))
     let places = policy.places
     table.set(0, policy.logProbabilities.value.elements, at: places)
     table.set(1, reference.logProbabilities.value.elements, at: places)
-    if keepsReferenceHidden {
-      let width = reference.output.hidden.value.columns
-      let elements = places.flatMap { place in
-        (0..<width).map { place < 0 ? -1 : place * width + $0 }
-      }
-      hidden.set(0, reference.output.hidden.value.elements, at: elements)
+    if let hidden {
+      // Each row is 0 before, and one rank's alone.
+      scatterAddRows(
+        reference.output.hidden.value.matrix, places.map { Int32($0) }, into: hidden.matrix,
+        accumulate: true, team: trainer.device.team)
     }
     table.set(2, policy.divergence(to: reference.logits.value).value.elements, at: places)
     if let critic {
@@ -171,22 +172,14 @@ struct PolicyPass {
 }
 
 extension RolloutSource {
-  /// The reference's logits of a batch, this rank's columns for all tokens, from what a rollout kept;
+  /// The reference's logits of a batch, this rank's columns for all tokens, from the rows that a rollout `kept`;
   /// tokens that predict none of an answer's have others.
-  func referenceLogits(_ pass: PolicyPass, _ rollout: Rollout, tokens: Int) -> Tensor {
-    let width = reference.configuration.width
-    var rows: [Double] = []
-    rows.reserveCapacity(pass.places.count * width)
-    for place in pass.places {
-      if place < 0 {
-        rows.append(contentsOf: repeatElement(0, count: width))
-      } else {
-        rows.append(contentsOf: rollout.referenceHidden[place * width..<(place + 1) * width])
-      }
-    }
+  func referenceLogits(_ pass: PolicyPass, _ kept: Tensor, tokens: Int) -> Tensor {
+    let rows = trainer.device.tensor([pass.places.count, kept.columns])
+    gatherRows(
+      kept.matrix, pass.places.map { Int32($0) }, into: rows.matrix, team: trainer.device.team)
     let tape = Tape(trainer.device, recording: false)
-    let hidden = tape.constant(trainer.device.tensor([pass.places.count, width], rows))
-    return reference.logits(hidden, tokens: tokens).value
+    return reference.logits(tape.constant(rows), tokens: tokens).value
   }
 }
 

@@ -254,8 +254,9 @@ final class RunLoop {
       let tokens = result.counts.routed[index]
       let chosen = tokens * configuration.model.router.expertsPerToken
       return LayerRouting(
-        layer: layer, counts: counts, probabilities: own.dropLast(2).map { $0 / Double(max(tokens, 1)) },
-        tokens: tokens, balance: own[own.endIndex - 2], z: own[own.endIndex - 1],
+        layer: layer, counts: counts,
+        probabilities: own.dropLast(2).map { $0 / Double(max(tokens, 1)) }, tokens: tokens,
+        balance: own[own.endIndex - 2], z: own[own.endIndex - 1],
         dropped: chosen - counts.reduce(0, +))
     }
     return RouterRecord(step: state.step, layers: layers)

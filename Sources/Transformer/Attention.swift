@@ -123,9 +123,10 @@ struct Attention {
     v = sharers.allGathered(v, counts: keyShares)
     var shape = AttentionShape(
       sequences: batch.sequences, queryLength: queries?.length ?? batch.length,
-      keyCapacity: batch.length, heads: q.value.columns / headWidth, keyValueHeads: k.value.columns / headWidth,
-      headWidth: headWidth, scale: 1 / Double(headWidth).squareRoot(), keyLengths: nil,
-      firstKey: queries?.firstKey ?? batch.firstKey, queryPositions: queries?.places)
+      keyCapacity: batch.length, heads: q.value.columns / headWidth,
+      keyValueHeads: k.value.columns / headWidth, headWidth: headWidth,
+      scale: 1 / Double(headWidth).squareRoot(), firstKey: queries?.firstKey ?? batch.firstKey,
+      queryPositions: queries?.places)
     if let cache {
       let seen = cache.append(layer: layer, keys: k.value, values: v.value, length: batch.length)
       shape.keyCapacity = cache.capacity

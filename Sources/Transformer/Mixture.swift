@@ -50,9 +50,10 @@ struct Mixture {
     _ x: Variable, adding residual: Variable, _ routing: Routing, parts: Int
   ) -> Variable {
     let tokens = x.value.rows
-    let choices = (0..<parts).map {
-      routing.choices(ofTokens: share(of: tokens, part: $0, of: parts))
-    }
+    let choices =
+      parts == 1
+      ? [routing.choices]
+      : (0..<parts).map { routing.choices(ofTokens: share(of: tokens, part: $0, of: parts)) }
     let ways = choices.map {
       GroupedExchange(counts: $0.counts, owners: groups.expert, sharers: groups.expertTensor)
     }

@@ -103,7 +103,7 @@ extension LanguageModel {
         let tokens = Double(counts.routed.reduce(0, +))
         factors = [pooledCounts.map { experts * Double($0) / max(tokens * tokens, 1) }]
       case .sequence:
-        let real = batch.realTokensBySequence
+        let real = batch.realTokensBySequence(asked: asked(of: layer, batch))
         factors = zip(wholeCounts(routing, batch), real).map { chosen, tokens in
           let norm = Double(chosen.reduce(0, +)) * Double(tokens)
           return chosen.map {
@@ -145,6 +145,11 @@ extension LanguageModel {
     }
   }
 
+  /// The tokens that an expert layer, counted among those, is asked for; nil is all.
+  private func asked(of layer: Int, _ batch: Batch) -> [Int]? {
+    configuration.expertLayers[layer] == configuration.layers - 1 ? batch.asked : nil
+  }
+
   /// Counts of this rank's tokens; summed over micro-batches and ranks they are `BatchCounts`.
   public func counts(_ output: Output, labels: [Int32], _ batch: Batch) -> BatchCounts {
     var counts = counts(labels: labels, batch)
@@ -164,9 +169,8 @@ extension LanguageModel {
     let tokens = real(own)
     return BatchCounts(
       labels: labels[outputs].count { $0 != -100 }, tokens: tokens,
-      routed: configuration.expertLayers.map { layer in
-        guard layer == configuration.layers - 1, let asked = batch.asked else { return tokens }
-        return real(asked[outputs])
+      routed: configuration.expertLayers.indices.map { layer in
+        asked(of: layer, batch).map { real($0[outputs]) } ?? tokens
       },
       // A sequence is counted where it begins.
       sequences: own.reduce(0) { $0 + ($1 % batch.length == 0 ? 1 : 0) },
@@ -177,11 +181,12 @@ extension LanguageModel {
 }
 
 extension Batch {
-  /// Tokens of each sequence that are not padding.
-  var realTokensBySequence: [Int] {
-    guard let mask else { return Array(repeating: length, count: sequences) }
-    return (0..<sequences).map { sequence in
-      mask[sequence * length..<(sequence + 1) * length].reduce(0) { $0 + ($1 ? 1 : 0) }
+  /// Of each sequence, the tokens that are asked for (nil: all) and are not padding.
+  func realTokensBySequence(asked: [Int]?) -> [Int] {
+    var counts = [Int](repeating: 0, count: sequences)
+    for token in asked ?? Array(tokens.indices) where mask?[token] ?? true {
+      counts[token / length] += 1
     }
+    return counts
   }
 }

@@ -16,12 +16,12 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
 
   private static func shape(
     _ sequences: Int, _ queries: Int, _ keys: Int, heads: Int, _ keyValueHeads: Int, width: Int,
-    lengths: [Int]? = nil, first: [Int32]? = nil
+    lengths: [Int]? = nil, first: [Int32]? = nil, positions: [Int32]? = nil
   ) -> AttentionShape {
     AttentionShape(
       sequences: sequences, queryLength: queries, keyCapacity: keys, heads: heads,
       keyValueHeads: keyValueHeads, headWidth: width, scale: 1 / Double(width).squareRoot(),
-      keyLengths: lengths, firstKey: first)
+      keyLengths: lengths, firstKey: first, queryPositions: positions)
   }
 
   /// The first key of each query: documents that end at these places, and a query that sees none.
@@ -47,6 +47,12 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
         first: documents(6, ends: [2, 4], blind: 0) + documents(6, ends: [], blind: 3)), 1
     ),
     ("a cache", shape(3, 2, 11, heads: 4, 2, width: 4, lengths: [11, 5, 2]), 1),
+    (
+      "some queries of documents, and a place without one",
+      shape(
+        2, 3, 7, heads: 2, 1, width: 3, first: [0, 2, 2, 0, 5, .max], positions: [1, 3, 6, 0, 5, 6]),
+      1
+    ),
     ("no key for the first queries", shape(2, 4, 5, heads: 2, 2, width: 3, lengths: [2, 0]), 0),
   ]
 
@@ -65,6 +71,12 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
     ),
     ("beyond one block of keys", shape(1, 600, 600, heads: 1, 1, width: 16), 0),
     ("a long cache", shape(2, 1, 700, heads: 8, 2, width: 64, lengths: [700, 389]), 0),
+    (
+      "some queries of long documents",
+      shape(
+        1, 95, 190, heads: 2, 2, width: 16, first: (0..<95).map { [0, 70, 131][$0 / 35] },
+        positions: (0..<95).map { Int32(2 * $0 + $0 % 2) }), 0
+    ),
     ("no sequences", shape(0, 8, 8, heads: 2, 1, width: 16), 0),
     ("no queries", shape(2, 0, 8, heads: 2, 1, width: 16), 0),
   ]
@@ -115,7 +127,8 @@ private struct Reference {
     for b in 0..<s.sequences {
       let length = s.keyLengths?[b] ?? s.keyCapacity
       for i in 0..<s.queryLength {
-        let position = length - s.queryLength + i
+        let position =
+          s.queryPositions.map { Int($0[b * s.queryLength + i]) } ?? length - s.queryLength + i
         let first = Int(s.firstKey?[b * s.queryLength + i] ?? 0)
         guard first <= position else { continue }
         for h in 0..<s.heads {

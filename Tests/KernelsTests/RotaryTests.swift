@@ -14,11 +14,14 @@ struct RotaryCase: CustomTestStringConvertible, Sendable {
   var testDescription: String { "\(rows) × \(heads) heads of \(headWidth), \(precision)" }
 
   static let all: [RotaryCase] = Precision.allCases.flatMap { precision in
-    [(0, 1, 4, 0), (1, 1, 2, 0), (5, 3, 6, 2), (7, 2, 16, 0), (3, 2, 34, 1), (260, 4, 64, 0)]
-      .map {
-        RotaryCase(
-          rows: $0.0, heads: $0.1, headWidth: $0.2, precision: precision, gap: $0.3)
-      }
+    [
+      (0, 1, 4, 0), (1, 1, 2, 0), (5, 3, 6, 2), (7, 2, 16, 0), (5, 3, 8, 1), (3, 2, 34, 1),
+      (260, 4, 64, 0),
+    ]
+    .map {
+      RotaryCase(
+        rows: $0.0, heads: $0.1, headWidth: $0.2, precision: precision, gap: $0.3)
+    }
   }
 
   var shape: Shape {

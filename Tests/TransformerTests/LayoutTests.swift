@@ -87,11 +87,11 @@ struct LayoutVariant: CustomTestStringConvertible, Sendable {
     ("expert=8", 8), ("tensor=8,expert=2,expert-tensor=4", 8),
   ]
 
-  @Test(arguments: LayoutVariant.all)
+  @Test(arguments: LayoutVariant.all, [false, true])
   func `a layout changes neither weights nor losses nor any gradient`(
-    variant: LayoutVariant
+    variant: LayoutVariant, asksForSome: Bool
   ) throws {
-    let check = LayoutCheck(variant.configuration)
+    let check = LayoutCheck(variant.configuration, asksForSome: asksForSome)
     let reference = try check.reference(.float64)
     var compared = 0
     for (text, ranks) in Self.layouts {

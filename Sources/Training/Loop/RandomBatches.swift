@@ -11,14 +11,17 @@ public struct RandomBatches: Sendable {
   private let microBatch: Int
   private let length: Int
   private let key: RandomKey
+  /// Whether batches ask for the tokens alone that predict an even one.
+  private let asksForSome: Bool
 
   /// The batch's sizes are the configuration's, whose vocabulary is known.
-  public init(_ configuration: RunConfiguration, seed: UInt64) {
+  public init(_ configuration: RunConfiguration, seed: UInt64, asksForSome: Bool = false) {
     vocabulary = configuration.model.vocabulary
     batch = configuration.training.batch
     microBatch = configuration.training.microBatch
     length = configuration.data.sequenceLength
     key = RandomKey(seed: seed, name: "random batches")
+    self.asksForSome = asksForSome
   }
 
   /// This data rank's share of a step's samples, in micro-batches; as many on every rank.
@@ -31,7 +34,8 @@ public struct RandomBatches: Sendable {
             stepKey, counter: UInt64(sample * (length + 1) + place), below: vocabulary))
       }
     }
-    return windows.microBatches(of: microBatch, length: length, dealing: batch, over: data)
+    let batches = windows.microBatches(of: microBatch, length: length, dealing: batch, over: data)
+    return asksForSome ? batches.map { $0.asking { $0.isMultiple(of: 2) } } : batches
   }
 }
 

@@ -16,6 +16,15 @@ public struct MicroBatch: Sendable {
     self.batch = batch
     self.labels = labels
   }
+
+  /// The same, asking for the tokens alone whose labels are wanted; of all tokens, so far.
+  public func asking(where isWanted: (_ label: Int32) -> Bool) -> MicroBatch {
+    require(batch.asked == nil, "a batch that asks for some tokens already")
+    var batch = batch
+    let asked = labels.indices.filter { isWanted(labels[$0]) }
+    batch.asked = asked
+    return MicroBatch(batch, labels: asked.map { labels[$0] })
+  }
 }
 
 /// A rank's part of what a step learns instead of the labels' negative log-probability: of one

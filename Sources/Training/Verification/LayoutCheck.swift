@@ -56,8 +56,13 @@ public struct LayoutCheck: Sendable {
   public static let steps = 3
   static let learningRate = 0.1
   public let configuration: RunConfiguration
+  /// Whether batches ask for the outputs of some tokens only.
+  private let asksForSome: Bool
 
-  public init(_ configuration: RunConfiguration) { self.configuration = configuration }
+  public init(_ configuration: RunConfiguration, asksForSome: Bool = false) {
+    self.configuration = configuration
+    self.asksForSome = asksForSome
+  }
 
   /// Every layout of these numbers of ranks that model and batch can be split in. Throws `LayoutError`
   /// where there is none.
@@ -108,7 +113,8 @@ public struct LayoutCheck: Sendable {
     _ trainer: Trainer, gradients: ([MicroBatch]) -> StepResult
   ) -> LayoutMeasure {
     let parameters = trainer.model.parameters.parameters
-    let batches = RandomBatches(configuration, seed: UInt64(configuration.run.seed))
+    let batches = RandomBatches(
+      configuration, seed: UInt64(configuration.run.seed), asksForSome: asksForSome)
     let initial = parameters.map(\.value.elements)
     var first: (terms: [Double], gradients: [[Double]])?
     for step in 0..<Self.steps {
