@@ -34,6 +34,8 @@ struct PanelProduct<Scalar: KernelScalar> {
 
   private var depth: Int { transposed == .left ? a.rows : a.columns }
   private var panelWidth: Int { 2 * Scalar.laneCount }
+  /// Whether too few panels meet the rows of aᵀ for packing these to pay.
+  private var readsRowsInPlace: Bool { area.columns.count <= 4 * panelWidth }
 
   /// c = scale · op(a) · op(b) (+ c) over the area, on the calling thread.
   @inline(__always)
@@ -115,6 +117,10 @@ struct PanelProduct<Scalar: KernelScalar> {
   private func rows(_ row: Int, _ block: Range<Int>, _ packed: Pointer<Scalar>) -> TileRows<Scalar>
   {
     if transposed == .left {
+      if readsRowsInPlace && row + tileRows <= area.rows.upperBound {
+        return TileRows(
+          base: a.row(Scalar.self, block.lowerBound) + row, rowStep: 1, depthStep: a.stride)
+      }
       let start = packed + (row - area.rows.lowerBound) / tileRows * packedStep(block.count)
       return TileRows(base: start, rowStep: 1, depthStep: tileRows)
     }
@@ -125,7 +131,8 @@ struct PanelProduct<Scalar: KernelScalar> {
       base: a.row(Scalar.self, row) + block.lowerBound, rowStep: a.stride, depthStep: 1)
   }
 
-  /// Of aᵀ all rows of the area, eight beside each other; of a those behind the last whole tile.
+  /// Of aᵀ rows of the area, eight beside each other, all that are not read in place; of a those behind the
+  /// last whole tile.
   @inline(__always)
   private func packRows(_ block: Range<Int>, into packed: Pointer<Scalar>) {
     let whole = area.rows.count / tileRows * tileRows
@@ -140,10 +147,12 @@ struct PanelProduct<Scalar: KernelScalar> {
       (packed + rest * block.count).update(repeating: 0, count: (tileRows - rest) * block.count)
       return
     }
+    let inPlace = readsRowsInPlace ? whole : 0
+    if inPlace > 0 && rest == 0 { return }
     for k in 0..<block.count {
       let source = a.row(Scalar.self, block.lowerBound + k) + start
-      var target = packed + k * tileRows
-      var i = 0
+      var target = packed + (inPlace / tileRows * packedStep(block.count) + k * tileRows)
+      var i = inPlace
       while i < whole {
         target.update(from: source + i, count: tileRows)
         target += packedStep(block.count)
