@@ -7,7 +7,7 @@
 import CBLAS
 
 /// Elements of keys that one task reads.
-private let taskElements = 16_384
+private let taskElements = 4096
 
 @inline(__always)
 func attendWithOneQuery<Scalar: KernelScalar>(
@@ -32,6 +32,7 @@ func attendWithOneQuery<Scalar: KernelScalar>(
         sequence: part / shape.keyValueHeads, keyValueHead: part % shape.keyValueHeads, shape)
     }
     let end = min(parts, (task + 1) * perTask)
+    rows(task * perTask).prefetchVisible(type, of: memory.k)
     for part in task * perTask..<end {
       rows(part).prefetchVisible(type, of: memory.v)
       if part + 1 < end { rows(part + 1).prefetchVisible(type, of: memory.k) }

@@ -23,8 +23,8 @@ public func groupedProduct(
     requireProduct(
       x.rows(first, count: rows), weight, y.rows(first, count: rows), transposed)
     if rows == 0 { continue }
-    tasks += GroupedTask.list(
-      group, .output(rows, y.columns, depth: x.columns, transposed))
+    GroupedTask.add(
+      group, .output(rows, y.columns, depth: x.columns, transposed), to: &tasks)
   }
   team.run(tasks.count) { task, worker in
     let group = tasks[task].group
@@ -57,7 +57,7 @@ public func groupedWeightGradient(
       gradient.rows, gradient.columns, depth: rows, least: 512, parts: gradients.count)
     memory = max(
       memory, panelMemory(dy.precision, packedRows: tiling.tallest, depth: max(rows, 1)))
-    tasks += GroupedTask.list(group, tiling)
+    GroupedTask.add(group, tiling, to: &tasks)
   }
   team.run(tasks.count) { task, worker in
     let group = tasks[task].group
@@ -74,8 +74,8 @@ private struct GroupedTask {
   let group: Int
   let area: ProductArea
 
-  static func list(_ group: Int, _ tiling: ProductTiling) -> [GroupedTask] {
-    (0..<tiling.count).map { GroupedTask(group: group, area: tiling[$0]) }
+  static func add(_ group: Int, _ tiling: ProductTiling, to tasks: inout [GroupedTask]) {
+    for index in 0..<tiling.count { tasks.append(GroupedTask(group: group, area: tiling[index])) }
   }
 }
 

@@ -118,7 +118,9 @@ struct ProductTiling {
     guard transposed == .right && rows <= 128 else {
       return ProductTiling(rows, columns, depth: depth)
     }
-    let most = min(columns * depth * max(1, rows / 8) / 24_000, columns / 32, 32)
+    // One row meets four vectors of columns at a time, and its tasks are over sooner.
+    let (elements, width) = rows == 1 ? (12_000, 64) : (24_000, 32)
+    let most = min(columns * depth * max(1, rows / 8) / elements, columns / width, 32)
     var cuts = 1
     while 2 * cuts <= most { cuts *= 2 }
     return ProductTiling(rows, columns, columnCuts: cuts)

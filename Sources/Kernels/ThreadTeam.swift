@@ -129,24 +129,38 @@ public final class ThreadTeam: @unchecked Sendable {
   }
 
   private func takeTasks(as worker: Int) {
+    let done = runTasks(as: worker)
+    if done > 0 { unfinished.subtract(done, ordering: .releasing) }
+  }
+
+  /// Runs what is left to claim; tells how many tasks that was. Until they count as finished there is
+  /// no other job.
+  // Not inlined: the job must be let go before its tasks count as finished.
+  @inline(never)
+  private func runTasks(as worker: Int) -> Int {
+    guard let first = claim() else { return 0 }
+    let job = job!
+    job(first, worker)
+    var done = 1
+    while let task = claim() {
+      job(task, worker)
+      done += 1
+    }
+    return done
+  }
+
+  /// The next task that nobody has claimed.
+  private func claim() -> Int? {
     var seen = ticket.load(ordering: .acquiring)
     while seen & 0xFFFF_FFFF > 0 {
       // The number in the high half keeps a late worker from claiming a task of a later job as one
       // of an earlier.
       let (claimed, current) = ticket.weakCompareExchange(
         expected: seen, desired: seen - 1, ordering: .acquiringAndReleasing)
-      if claimed {
-        runTask(taskCount - Int(seen & 0xFFFF_FFFF), as: worker)
-        unfinished.subtract(1, ordering: .releasing)
-      }
-      seen = claimed ? ticket.load(ordering: .acquiring) : current
+      if claimed { return taskCount - Int(seen & 0xFFFF_FFFF) }
+      seen = current
     }
-  }
-
-  // Not inlined: the job must be let go before its task counts as finished.
-  @inline(never)
-  private func runTask(_ task: Int, as worker: Int) {
-    job!(task, worker)
+    return nil
   }
 
   private func work(as worker: Int) {

@@ -245,13 +245,15 @@ extension Communicator {
 extension Communicator {
   /// The rows of all ranks, in rank order.
   public func allGather(_ x: Tensor, counts: [Int], on device: Device) -> Tensor {
-    let y = device.tensor([counts.reduce(0, +)] + x.shape.dropFirst())
+    guard size > 1 else { return x }
+    let y = device.tensor(x.shape.replacing(first: counts.reduce(0, +)))
     allGather(x.matrix, into: y.matrix, counts: counts)
     return y
   }
 
   /// The columns of all ranks side by side: [T, columns[rank]] gives [T, Σ columns].
   public func allGatherColumns(_ x: Tensor, columns: [Int], on device: Device) -> Tensor {
+    guard size > 1 else { return x }
     let rows = x.rows
     let blocks = allGather(
       x.reshaped([x.count, 1]), counts: columns.map { $0 * rows }, on: device)
@@ -290,7 +292,7 @@ extension Communicator {
   }
 
   private func reduceScatter(_ x: Tensor, counts: [Int], on device: Device) -> Tensor {
-    let y = device.tensor([counts[rank]] + x.shape.dropFirst())
+    let y = device.tensor(x.shape.replacing(first: counts[rank]))
     reduceScatter(x.matrix, counts: counts, into: y.matrix, team: device.team)
     return y
   }

@@ -29,6 +29,12 @@ public struct GroupedExchange {
       counts.count % owners.size == 0, "\(counts.count) groups over \(owners.size) ranks")
     self.owners = owners
     self.sharers = sharers
+    guard owners.size * sharers.size > 1 else {
+      offsets = counts.offsets + [counts.reduce(0, +)]
+      (send, receive, shared) = ([], [], [])
+      (order, inverse) = (nil, nil)
+      return
+    }
     let groups = counts.count / owners.size
     send = (0..<owners.size).map { counts[$0 * groups..<($0 + 1) * groups].reduce(0, +) }
     // [sources][groups] of this rank; of all sharers one after another.

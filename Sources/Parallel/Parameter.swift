@@ -43,15 +43,15 @@ public final class Parameter {
       self.arrival = nil
       arrival.wait()
     }
-    return allocated.value
+    return allocated(memory?.value)
   }
   /// The gradient of this rank's slice.
-  public var gradient: Tensor { allocated.gradient }
-  public var slot: GradientSlot { allocated.slot }
+  public var gradient: Tensor { allocated(memory?.gradient) }
+  public var slot: GradientSlot { allocated(memory?.slot) }
 
-  private var allocated: (value: Tensor, gradient: Tensor, slot: GradientSlot) {
-    guard let memory else { fatalError("\(name) is declared but not allocated") }
-    return memory
+  private func allocated<Part>(_ part: Part?) -> Part {
+    guard let part else { fatalError("\(name) is declared but not allocated") }
+    return part
   }
 
   func allocate(slice: [Range<Int>], value: Tensor, gradient: Tensor, on device: Device) {
@@ -61,7 +61,8 @@ public final class Parameter {
 
   /// The parameter as an operand.
   public func on(_ tape: Tape) -> Variable {
-    tape.isLearning ? tape.variable(value, gradient: slot) : tape.constant(value)
+    tape.isRecording && tape.isLearning
+      ? tape.variable(value, gradient: slot) : tape.constant(value)
   }
 }
 
@@ -192,8 +193,9 @@ public final class ParameterSet {
         values, offset: offset * precision.bytes, bytes: shape.reduce(precision.bytes, *))
       parameter.allocate(
         slice: plan.slices[index],
-        value: Tensor(shape: shape, precision: precision, storage: own),
-        gradient: Tensor(shape: shape, precision: precision, storage: gradients, offset: offset),
+        value: Tensor(shape: TensorShape(shape), precision: precision, storage: own),
+        gradient: Tensor(
+          shape: TensorShape(shape), precision: precision, storage: gradients, offset: offset),
         on: device)
     }
     return ParameterGroup(

@@ -10,7 +10,7 @@ extension ParameterSet {
   public func whole(
     _ parameter: Parameter, _ slice: Tensor, on device: Device, _ mesh: ProcessMesh
   ) -> Tensor {
-    let whole = device.tensor(parameter.shape)
+    let whole = device.tensor(TensorShape(parameter.shape))
     fill(whole.flat, 0, team: device.team)
     // One of those that hold the same slice gives it; the others' zeros change nothing.
     if mesh.replicas(of: parameter.placement).rank == 0 {

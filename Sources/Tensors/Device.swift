@@ -22,12 +22,14 @@ public final class Device {
   /// Most bytes of activations that were ever alive at once (gaps included).
   public var activationHighWater: Int { large.highWater + small.highWater }
 
-  func runBackground() { for work in background { work() } }
+  func runBackground() {
+    if background.isEmpty { return }
+    for work in background { work() }
+  }
 
   /// A tensor with undefined contents.
-  public func tensor(_ shape: [Int]) -> Tensor {
-    let count = shape.reduce(1, *)
-    let bytes = count * precision.bytes
+  public func tensor(_ shape: TensorShape) -> Tensor {
+    let bytes = shape.elements * precision.bytes
     let arena = bytes < 1 << 16 ? small : large
     return Tensor(
       shape: shape, precision: precision,
@@ -35,14 +37,14 @@ public final class Device {
   }
 
   /// A tensor with the given elements, rounded to the device's precision.
-  public func tensor(_ shape: [Int], _ elements: [Double]) -> Tensor {
+  public func tensor(_ shape: TensorShape, _ elements: [Double]) -> Tensor {
     let tensor = tensor(shape)
     tensor.assign(elements)
     return tensor
   }
 
   /// A tensor of one value throughout.
-  public func tensor(_ shape: [Int], filledWith value: Double) -> Tensor {
+  public func tensor(_ shape: TensorShape, filledWith value: Double) -> Tensor {
     let tensor = tensor(shape)
     fill(tensor.matrix, value, team: team)
     return tensor

@@ -24,32 +24,34 @@ public final class Tape {
 
   /// A value that needs no gradient.
   public func constant(_ tensor: Tensor) -> Variable {
-    Variable(tensor, tape: self, gradient: nil, saved: Saved(tensor))
+    Variable(tensor, tape: self, gradient: nil, saved: isRecording ? Saved(tensor) : nil)
   }
 
   /// A value whose gradient `slot` receives.
   public func variable(_ tensor: Tensor, gradient slot: GradientSlot) -> Variable {
-    Variable(tensor, tape: self, gradient: isRecording ? slot : nil, saved: Saved(tensor))
+    guard isRecording else { return constant(tensor) }
+    return Variable(tensor, tape: self, gradient: slot, saved: Saved(tensor))
   }
 
   /// The result of an operation. `pullback` gets the gradient of the result, and adds to the
-  /// gradients of the operands; it captures only what it needs.
+  /// gradients of the operands; it captures only what it needs, and nothing where it is not needed.
   package func result(
-    _ value: Tensor, from operands: @autoclosure () -> [Variable], remade: (() -> Tensor)? = nil,
-    pullback: @escaping (Tensor) -> Void
+    _ value: Tensor, from operands: @autoclosure () -> [Variable],
+    remade: @autoclosure () -> (() -> Tensor)? = nil,
+    pullback: @autoclosure () -> (Tensor) -> Void
   ) -> Variable {
     device.runBackground()
-    let needed = isRecording && operands().contains { $0.gradient != nil }
-    guard needed else {
-      return Variable(value, tape: self, gradient: nil, saved: Saved(value))
+    guard isRecording && operands().contains(where: { $0.gradient != nil }) else {
+      return constant(value)
     }
+    let pullback = pullback()
     let slot = GradientSlot(shape: value.shape, on: device)
     pullbacks.append {
       guard let gradient = slot.take() else { return }
       pullback(gradient)
     }
     return Variable(
-      value, tape: self, gradient: slot, saved: remade.map(Saved.init(remade:)) ?? Saved(value))
+      value, tape: self, gradient: slot, saved: remade().map(Saved.init(remade:)) ?? Saved(value))
   }
 
   /// Appends a pullback that takes its results' gradients itself, or only notes that backward came by.
@@ -85,9 +87,10 @@ public struct Variable {
   public let value: Tensor
   public let tape: Tape
   public let gradient: GradientSlot?
-  private let keeper: Saved
+  /// None where the tape does not record.
+  private let keeper: Saved?
 
-  init(_ value: Tensor, tape: Tape, gradient: GradientSlot?, saved: Saved) {
+  init(_ value: Tensor, tape: Tape, gradient: GradientSlot?, saved: Saved?) {
     self.value = value
     self.tape = tape
     self.gradient = gradient
@@ -96,11 +99,12 @@ public struct Variable {
 
   /// The value for a pullback to hold; each one asks for itself.
   package var saved: Saved {
+    guard let keeper else { fatalError("a tape that does not record keeps no values") }
     keeper.holders += 1
     return keeper
   }
 
-  public var shape: [Int] { value.shape }
+  public var shape: TensorShape { value.shape }
   /// The value, cut off from differentiation.
   public var detached: Variable { tape.constant(value) }
 }
@@ -138,7 +142,7 @@ package final class Saved {
 
 /// Where the gradient of one value gathers. The first contribution is written, later ones added.
 public final class GradientSlot {
-  private let shape: [Int]
+  private let shape: TensorShape
   private let device: Device
   private var gradient: Tensor?
   /// Whether `gradient` is memory that the slot was made with, and stays.
@@ -146,7 +150,7 @@ public final class GradientSlot {
   /// Whether a contribution has arrived since the last `clear`.
   public private(set) var isFilled = false
 
-  init(shape: [Int], on device: Device) {
+  init(shape: TensorShape, on device: Device) {
     self.shape = shape
     self.device = device
     isFixed = false

@@ -11,7 +11,12 @@ public final class Storage {
   /// What this is a part of, and keeps.
   private let whole: Storage?
   /// The same elements, read as matrices of rows × columns, turned for products with few rows.
-  package var turned: (memory: Tensor, rows: Int, columns: Int)?
+  package var turned: (memory: Tensor, rows: Int, columns: Int)? {
+    didSet { turnedPlace = turned.map { ($0.memory.base, $0.rows, $0.columns) } }
+  }
+  /// Of `turned`, without a reference to count: every product asks.
+  fileprivate private(set) var turnedPlace:
+    (base: UnsafeMutableRawPointer, rows: Int, columns: Int)?
 
   init(_ base: UnsafeMutableRawPointer, bytes: Int, from arena: Arena) {
     self.base = base
@@ -49,14 +54,14 @@ public final class Storage {
 
 /// A dense array of floating-point numbers. Copies share memory: whoever writes says so.
 public struct Tensor {
-  public let shape: [Int]
+  public let shape: TensorShape
   public let precision: Precision
   public internal(set) var storage: Storage
   /// Elements from the storage's start.
   let offset: Int
 
   /// The part of `storage` that starts `offset` elements in.
-  public init(shape: [Int], precision: Precision, storage: Storage, offset: Int = 0) {
+  public init(shape: TensorShape, precision: Precision, storage: Storage, offset: Int = 0) {
     self.shape = shape
     self.precision = precision
     self.storage = storage
@@ -66,29 +71,30 @@ public struct Tensor {
       "shape \(shape) at \(offset) in \(storage.bytes) bytes")
   }
 
-  public var count: Int { shape.reduce(1, *) }
+  public var count: Int { shape.elements }
   public var base: UnsafeMutableRawPointer { storage.base + offset * precision.bytes }
   /// Product of all dimensions but the last.
-  public var rows: Int { shape.dropLast().reduce(1, *) }
-  public var columns: Int { shape.last ?? 1 }
+  public var rows: Int { shape.rows }
+  public var columns: Int { shape.columns }
 
   /// The same memory as rows × last dimension.
-  public var matrix: Matrix { matrix(of: 0, count: 1) }
+  public var matrix: Matrix { firstMatrix(of: 1) }
 
-  /// Part `part` of `count` equal ones of the first dimensions' rows.
-  func matrix(of part: Int, count: Int) -> Matrix {
+  /// The first of `count` equal parts of the rows.
+  func firstMatrix(of count: Int) -> Matrix {
     let rows = rows / count
-    let start = (offset + part * rows * columns) * precision.bytes
+    let columns = columns
+    let start = offset * precision.bytes
     var turned: UnsafeMutableRawPointer?
-    if let found = storage.turned, found.rows == rows, found.columns == columns {
-      turned = found.memory.base + start
+    if let found = storage.turnedPlace, found.rows == rows, found.columns == columns {
+      turned = found.base + start
     }
     return Matrix(
       storage.base + start, rows: rows, columns: columns, precision: precision, turned: turned)
   }
 
   /// The same memory under another shape of equal count.
-  public func reshaped(_ shape: [Int]) -> Tensor {
+  public func reshaped(_ shape: TensorShape) -> Tensor {
     let result = Tensor(shape: shape, precision: precision, storage: storage, offset: offset)
     require(result.count == count, "\(self.shape) does not become \(shape)")
     return result
@@ -102,10 +108,10 @@ public struct Tensor {
 
   /// Slices `first ..< first + count` of the first dimension, sharing memory.
   public func slices(_ first: Int, count: Int) -> Tensor {
-    let inner = shape.dropFirst().reduce(1, *)
+    let inner = shape.replacing(first: 1).elements
     require(first + count <= shape[0], "slices \(first) + \(count) of \(shape)")
     return Tensor(
-      shape: [count] + shape.dropFirst(), precision: precision, storage: storage,
+      shape: shape.replacing(first: count), precision: precision, storage: storage,
       offset: offset + first * inner)
   }
 

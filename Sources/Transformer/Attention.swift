@@ -21,13 +21,8 @@ struct Attention {
     let weight: Parameter
     let bias: Parameter?
 
-    /// Each of x through its projection.
-    static func projected(_ pairs: [(x: Variable, projection: Projection)]) -> [Variable] {
-      let products = linears(pairs.map { ($0.x, $0.projection.weight.on($0.x.tape)) })
-      return zip(pairs, products).map { pair, y in
-        pair.projection.bias.map { adding($0.on(y.tape), to: y) } ?? y
-      }
-    }
+    /// y, the product, with the bias.
+    func biased(_ y: Variable) -> Variable { bias.map { adding($0.on(y.tape), to: y) } ?? y }
   }
 
   init(
@@ -96,8 +91,11 @@ struct Attention {
     let own = sharers.ownRows(all, counts: keyShares)
     let queries = asked.map { AskedQueries($0, of: batch) }
     let asking = queries.map { select(all, rows: $0.tokens) } ?? all
-    let projected = Projection.projected([(asking, query), (own, key), (own, value)])
-    var (q, k, v) = (projected[0], projected[1], projected[2])
+    let products = linears(
+      [asking, own, own], [query.weight.on(tape), key.weight.on(tape), value.weight.on(tape)])
+    var q = query.biased(products[0])
+    var k = key.biased(products[1])
+    var v = value.biased(products[2])
     switch configuration.queryKeyNorm {
     case .none: break
     case .head:
@@ -143,7 +141,7 @@ struct Attention {
     ) {
       linear(attended, output.weight.on(tape), adding: $0)
     }
-    return output.bias.map { adding($0.on(tape), to: y) } ?? y
+    return output.biased(y)
   }
 
   /// Elements of this rank's keys (or values) of one token.

@@ -18,7 +18,7 @@ public final class KeyValueCache {
     self.capacity = capacity
     self.device = device
     layers = widths.map { width in
-      let shape = [sequences * capacity, width]
+      let shape: TensorShape = [sequences * capacity, width]
       return (device.tensor(shape), device.tensor(shape))
     }
   }

@@ -5,7 +5,9 @@ import Parallel
 import Tensors
 
 /// Pre-norm block: x + attention(norm x), then + feed-forward(norm).
-struct Block {
+///
+/// A class: handed on as a value it would count thirty references each time.
+final class Block {
   let inputNorm: Parameter
   let attention: Attention
   let outputNorm: Parameter
@@ -132,6 +134,7 @@ public final class LanguageModel {
     if let inputGradient { x = tape.variable(x.value, gradient: inputGradient(x.value)) }
     observe?(0, x.value)
     var routings: [Routing] = []
+    routings.reserveCapacity(blocks.count)
     for (index, block) in blocks.enumerated() {
       mark(index)
       let asked = index == blocks.count - 1 ? batch.asked : nil

@@ -57,20 +57,21 @@ struct Mixture {
     let ways = choices.map {
       GroupedExchange(counts: $0.counts, owners: groups.expert, sharers: groups.expertTensor)
     }
-    let going = zip(choices, ways).map { choices, way in
+    let going = choices.indices.map { part in
       (
-        rows: way.startDispatch(gather(x, choices.map)),
-        weights: way.startDispatch(select(routing.weights, rows: choices.order))
+        rows: ways[part].startDispatch(gather(x, choices[part].map)),
+        weights: ways[part].startDispatch(select(routing.weights, rows: choices[part].order))
       )
     }
-    let coming = zip(ways, going).map { way, going in
-      way.startCollect(
+    let coming = choices.indices.map { part in
+      let way = ways[part]
+      return way.startCollect(
         experts(
-          way.dispatched(going.rows), offsets: way.offsets,
-          rowWeights: way.dispatched(going.weights)))
+          way.dispatched(going[part].rows), offsets: way.offsets,
+          rowWeights: way.dispatched(going[part].weights)))
     }
-    return zip(choices, coming).reduce(residual) { y, part in
-      combine(part.1.arrived(), part.0.map, adding: y)
+    return choices.indices.reduce(residual) { y, part in
+      combine(coming[part].arrived(), choices[part].map, adding: y)
     }
   }
 

@@ -15,15 +15,16 @@ public func rmsNorm(_ x: Variable, _ weight: Variable, epsilon: Double) -> Varia
   Kernels.rmsNorm(
     x.value.matrix(columns: width), weight: w.matrix, epsilon: epsilon,
     into: y.matrix(columns: width), inverseRMS: inverse.matrix, team: team)
-  let again: () -> Tensor = { [saved = x.saved] in
-    let input = saved.tensor
+  func again(_ input: Tensor) -> Tensor {
     let y = device.tensor(input.shape)
     rmsNormAgain(
       input.matrix(columns: width), weight: w.matrix, inverseRMS: inverse.matrix,
       into: y.matrix(columns: width), team: team)
     return y
   }
-  return tape.result(y, from: [x, weight], remade: again) {
+  return tape.result(
+    y, from: [x, weight], remade: { [saved = x.saved] in again(saved.tensor) }
+  ) {
     [saved = x.saved, dxSlot = x.gradient, dw = weight.gradient] dy in
     func pull(into dx: Tensor, accumulate: Bool) {
       func kernel(_ weightGradient: Tensor?, _ accumulateWeight: Bool) {

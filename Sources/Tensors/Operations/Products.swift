@@ -9,7 +9,7 @@ public func linear(_ x: Variable, _ weight: Variable, adding residual: Variable?
 {
   let tape = x.tape
   let team = tape.team
-  let y = tape.device.tensor(x.shape.dropLast() + [weight.shape[0]])
+  let y = tape.device.tensor(x.shape.replacing(last: weight.shape[0]))
   if let residual { copy(residual.value.matrix, into: y.matrix, team: team) }
   product(
     x.value.matrix, weight.value.matrix, into: y.matrix, transposed: .right,
@@ -17,16 +17,20 @@ public func linear(_ x: Variable, _ weight: Variable, adding residual: Variable?
   return linearResult(y, x, weight, adding: residual)
 }
 
-/// x·Wᵀ of each pair, computed together.
-public func linears(_ pairs: [(x: Variable, weight: Variable)]) -> [Variable] {
-  guard let tape = pairs.first?.x.tape else { return [] }
-  let results = pairs.map { x, weight in
-    tape.device.tensor(x.shape.dropLast() + [weight.shape[0]])
+/// x·Wᵀ of each x and its weight, computed together.
+public func linears(_ inputs: [Variable], _ weights: [Variable]) -> [Variable] {
+  require(inputs.count == weights.count, "\(inputs.count) inputs, \(weights.count) weights")
+  guard let tape = inputs.first?.tape else { return [] }
+  let results = inputs.indices.map { index in
+    tape.device.tensor(inputs[index].shape.replacing(last: weights[index].shape[0]))
   }
   products(
-    zip(pairs, results).map { ($0.x.value.matrix, $0.weight.value.matrix, $1.matrix) },
-    team: tape.team)
-  return zip(pairs, results).map { linearResult($1, $0.x, $0.weight, adding: nil) }
+    inputs.indices.map { index in
+      (inputs[index].value.matrix, weights[index].value.matrix, results[index].matrix)
+    }, team: tape.team)
+  return inputs.indices.map { index in
+    linearResult(results[index], inputs[index], weights[index], adding: nil)
+  }
 }
 
 private func linearResult(
@@ -34,8 +38,7 @@ private func linearResult(
 ) -> Variable {
   let tape = x.tape
   let team = tape.team
-  let operands = [x, weight] + (residual.map { [$0] } ?? [])
-  return tape.result(y, from: operands) {
+  return tape.result(y, from: [x, weight] + (residual.map { [$0] } ?? [])) {
     [
       input = x.saved, w = weight.value, dx = x.gradient, dw = weight.gradient,
       dr = residual?.gradient
@@ -58,7 +61,7 @@ private func linearResult(
 public func rowStableLinear(_ x: Variable, _ weight: Variable) -> Variable {
   let tape = x.tape
   let team = tape.team
-  let y = tape.device.tensor(x.shape.dropLast() + [weight.shape[0]])
+  let y = tape.device.tensor(x.shape.replacing(last: weight.shape[0]))
   rowStableProduct(x.value.matrix, weight.value.matrix, into: y.matrix, team: team)
   return tape.result(y, from: [x, weight]) {
     [input = x.saved, w = weight.value, dx = x.gradient, dw = weight.gradient] dy in
@@ -80,7 +83,7 @@ public func rowStableLinear(_ x: Variable, _ weight: Variable) -> Variable {
 public func groupedLinear(_ x: Variable, offsets: [Int], _ weights: Variable) -> Variable {
   let tape = x.tape
   let team = tape.team
-  let y = tape.device.tensor([x.value.rows, weights.shape.dropFirst().dropLast().reduce(1, *)])
+  let y = tape.device.tensor([x.value.rows, weights.value.rows / weights.shape[0]])
   groupedProduct(
     x.value.matrix, offsets: offsets, weights: weights.value.groups, into: y.matrix, form: .output,
     team: team)
@@ -152,5 +155,13 @@ public func gatedLinear(
 
 extension Tensor {
   /// [E, N, K] as E matrices N × K; [E, .., N, K] with the middle dimensions as rows.
-  package var groups: [Matrix] { (0..<shape[0]).map { matrix(of: $0, count: shape[0]) } }
+  package var groups: [Matrix] {
+    let first = firstMatrix(of: max(shape[0], 1))
+    let bytes = first.count * precision.bytes
+    return (0..<shape[0]).map { index in
+      Matrix(
+        first.base + index * bytes, rows: first.rows, columns: first.columns,
+        precision: precision, turned: first.turned.map { $0 + index * bytes })
+    }
+  }
 }

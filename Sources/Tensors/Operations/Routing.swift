@@ -62,7 +62,7 @@ public func rowNormalised(_ x: Variable) -> Variable {
 }
 
 /// The same elements under another shape.
-public func reshaped(_ x: Variable, _ shape: [Int]) -> Variable {
+public func reshaped(_ x: Variable, _ shape: TensorShape) -> Variable {
   x.tape.result(x.value.reshaped(shape), from: [x]) { [own = x.shape, dx = x.gradient] dy in
     dx?.add(dy.reshaped(own))
   }

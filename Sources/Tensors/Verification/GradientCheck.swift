@@ -83,7 +83,7 @@ public struct OperationCase: Sendable {
   public func check(on device: Device) -> [GradientError] {
     let key = RandomKey(seed: 7, name: name)
     let tensors = operands.enumerated().map { index, shape in
-      let tensor = device.tensor(shape)
+      let tensor = device.tensor(TensorShape(shape))
       fillNormal(
         tensor.matrix, key: key.derived(UInt64(index)), firstElement: 0,
         rowStride: tensor.columns, standardDeviation: 1, team: device.team)

@@ -18,7 +18,7 @@ extension OperationCase {
     },
     OperationCase("linears", [[5, 7], [3, 7], [3, 3], [3, 7]]) {
       let inner = linear($0[0], $0[1])
-      let results = linears([($0[0], $0[1]), (inner, $0[2]), ($0[0], $0[3])])
+      let results = linears([$0[0], inner, $0[0]], [$0[1], $0[2], $0[3]])
       return sum(sum(results[0], results[1]), results[2])
     },
     OperationCase("row-stable linear", [[5, 19], [3, 19]]) { rowStableLinear($0[0], $0[1]) },
