@@ -9,18 +9,23 @@ func attendBackward<Scalar: KernelScalar>(
   _ shape: AttentionShape, _ team: ThreadTeam
 ) where Scalar.Lanes: PowerLanes {
   let width = wholeVectors(type, shape.headWidth)
-  let capacity = (shape.keyCapacity + tileRows) / tileRows * tileRows
+  let capacity = tileRoom(shape.keyCapacity)
   let block = 4 * Scalar.laneCount
   // Keys, values and their gradients; of a block of rows the queries and dO by row and across and
-  // dq, probabilities and their gradients, and four numbers each.
+  // dq, probabilities and their gradients, and three numbers each.
   let elements =
-    4 * width * capacity + block * (5 * width + 2 * min(capacity, blockKeys) + 4)
+    4 * width * capacity + block * (5 * width + 2 * min(capacity, blockKeys) + 3)
+  let vectorBytes = RowVectors<Scalar>.bytes(shape)
+  let bytes = vectorBytes + elements * MemoryLayout<Scalar>.stride
+  // Every worker's memory begins with room for the vectors; the caller's holds them.
+  let vectors = RowVectors<Scalar>(shape, memory: team.scratch(bytes: bytes, worker: 0))
   team.run(shape.sequences * shape.keyValueHeads) { task, worker in
-    let scratch = team.scratch(bytes: elements * MemoryLayout<Scalar>.stride, worker: worker)
+    let scratch = team.scratch(bytes: bytes, worker: worker) + vectorBytes
+    let sequence = task / shape.keyValueHeads
     attendBackward(
-      AttentionRows(
-        sequence: task / shape.keyValueHeads, keyValueHead: task % shape.keyValueHeads, shape),
-      memory, gradient, ScratchCursor<Scalar>(scratch))
+      AttentionRows(sequence: sequence, keyValueHead: task % shape.keyValueHeads, shape),
+      vectors.block(sequence, first: 0, count: .max), memory, gradient,
+      ScratchCursor<Scalar>(scratch))
   }
 }
 
@@ -29,140 +34,111 @@ func attendBackward<Scalar: KernelScalar>(
 /// q is held as scale · q / ln 2, so that S is in units of ln 2.
 @inline(__always)
 private func attendBackward<Scalar: KernelScalar>(
-  _ rows: AttentionRows, _ memory: AttentionMemory, _ gradient: AttentionGradientMemory,
-  _ scratch: ScratchCursor<Scalar>
+  _ rows: AttentionRows, _ all: RowBlock<Scalar>, _ memory: AttentionMemory,
+  _ gradient: AttentionGradientMemory, _ scratch: ScratchCursor<Scalar>
 ) where Scalar.Lanes: PowerLanes {
   typealias Lanes = Scalar.Lanes
   let headWidth = rows.headWidth
   let width = wholeVectors(Scalar.self, headWidth)
-  let capacity = (rows.keyCount + tileRows) / tileRows * tileRows
-  let block = 4 * Scalar.laneCount
+  let capacity = tileRoom(rows.keyCount)
+  let lanes = Scalar.laneCount
+  let step = 4 * lanes
   var scratch = scratch
   let keyCopy = scratch.take(capacity, step: width)
   let valueCopy = scratch.take(capacity, step: width)
   let dk = scratch.take(capacity, step: width)
   let dv = scratch.take(capacity, step: width)
-  let queries = scratch.take(block, step: width)
-  let outputGradients = scratch.take(block, step: width)
-  let dq = scratch.take(block, step: width)
-  let queriesAcross = scratch.take(width, step: block)
-  let outputGradientsAcross = scratch.take(width, step: block)
-  let probabilities = scratch.take(min(capacity, blockKeys), step: block)
-  let scoreGradients = scratch.take(min(capacity, blockKeys), step: block)
-  let limitMemory = scratch.take(2, step: block)
-  let logSums = scratch.take(1, step: block).base
-  let dots = scratch.take(1, step: block).base
+  let queries = scratch.take(step, step: width)
+  let outputGradients = scratch.take(step, step: width)
+  let dq = scratch.take(step, step: width)
+  let queriesAcross = scratch.take(width, step: step)
+  let outputGradientsAcross = scratch.take(width, step: step)
+  let probabilities = scratch.take(min(capacity, blockKeys), step: step)
+  let scoreGradients = scratch.take(min(capacity, blockKeys), step: step)
+  let logSums = scratch.take(1, step: step).base
+  let dots = scratch.take(1, step: step).base
+  let scales = scratch.take(1, step: step).base
   let keys = rows.keys(memory.k, copy: keyCopy, rows: rows.count)
   let values = rows.keys(memory.v, copy: valueCopy, rows: rows.count)
   dk.base.update(repeating: 0, count: capacity * width)
   dv.base.update(repeating: 0, count: capacity * width)
-  let scale = Lanes(Scalar(rows.shape.scale))
+  scales.update(repeating: Scalar(rows.shape.scale), count: step)
   let natural = Lanes(Scalar(naturalPerBinary))
 
-  for first in stride(from: 0, to: rows.count, by: block) {
-    let strip = first..<min(rows.count, first + block)
-    let limits = AttentionLimits(rows, strip, capacity: block, memory: limitMemory)
+  var first = 0
+  while first < all.count {
+    let block = all.start(first, most: 4)
+    first += block.count
     rows.pack(
-      memory.q, strip, scale: rows.shape.scale / naturalPerBinary, into: queries,
+      gradient.dO, block, scale: 1, into: outputGradients, across: outputGradientsAcross)
+    rows.dot(
+      outputGradients, memory.o, block, memory: dq, across: queriesAcross, into: dots)
+    rows.pack(
+      memory.q, block, scale: rows.shape.scale / naturalPerBinary, into: queries,
       across: queriesAcross)
-    rows.pack(
-      gradient.dO, strip, scale: 1, into: outputGradients, across: outputGradientsAcross)
-    dq.base.update(repeating: 0, count: block * width)
-    logSums.update(repeating: 0, count: block)
-    dots.update(repeating: 0, count: block)
-    rows.forEachLogSum(Scalar.self, strip, of: memory.logSumExp) { i, place in
-      logSums[i] = place.pointee / Scalar(naturalPerBinary)
+    for vector in 0..<block.count {
+      let lane = vector * lanes
+      rows.forEachLogSum(block.vectors + vector, of: memory.logSumExp) { i, place in
+        logSums[lane &+ i] = place.pointee
+      }
     }
-    rows.forEach(Scalar.self, strip, of: memory.o) { i, output in
-      dots[i] = dotLanes(headWidth, outputGradients[i, 0], output)
-    }
-    let seen = limits.keys(0, count: strip.count).any
-    var from = seen.lowerBound & ~(tileRows - 1)
-    while from < seen.upperBound {
-      let columns = from..<min(from + blockKeys, seen.upperBound)
-      multiplyKeys(
-        keys, queriesAcross, into: probabilities, from: from, columns, limits, depth: headWidth)
-      multiplyKeys(
-        values, outputGradientsAcross, into: scoreGradients, from: from, columns, limits,
-        depth: headWidth)
-      for row in stride(from: 0, to: strip.count, by: Scalar.laneCount) {
+    let seen = block.seen
+    var from = seen.lowerBound
+    repeat {
+      let columns = from..<max(from, min(from + blockKeys, seen.upperBound))
+      block.multiply(
+        keys, queriesAcross, into: probabilities, from: from, columns, depth: headWidth)
+      block.multiply(
+        values, outputGradientsAcross, into: scoreGradients, from: from, columns, depth: headWidth)
+      for vector in 0..<block.count {
+        let lane = vector * lanes
         differentiate(
-          probabilities[0, row], scoreGradients[0, row], block, limits, row, columns,
-          logSums: Lanes(logSums + row), dots: Lanes(dots + row))
+          probabilities[0, lane], scoreGradients[0, lane], step, block.vectors + vector, columns,
+          logSums: Lanes(logSums + lane) / natural, dots: Lanes(dots + lane))
       }
-      for row in stride(from: 0, to: strip.count, by: tileRows) {
-        let own = limits.keys(row, count: min(tileRows, strip.count - row)).any
-          .clamped(to: columns)
-        multiplyEightRows(
-          TileRows(
-            base: scoreGradients[own.lowerBound - from, row], rowStep: 1, depthStep: block),
-          TileColumns(base: keys[own.lowerBound, 0], step: keys.step),
-          into: TileColumns(base: dq[row, 0], step: width), depth: own.count, columns: width,
-          accumulate: true)
-      }
-      for key in stride(from: from, to: columns.upperBound, by: tileRows) {
-        let range = limits.rows(seeing: key..<key + tileRows)
-        let weights = (key - from) * block + range.lowerBound
-        multiplyEightRows(
-          TileRows(base: probabilities.base + weights, rowStep: block, depthStep: 1),
-          TileColumns(base: outputGradients[range.lowerBound, 0], step: width),
-          into: TileColumns(base: dv[key, 0], step: width), depth: range.count, columns: width,
-          accumulate: true)
-        multiplyEightRows(
-          TileRows(base: scoreGradients.base + weights, rowStep: block, depthStep: 1),
-          TileColumns(base: queries[range.lowerBound, 0], step: width),
-          into: TileColumns(base: dk[key, 0], step: width), depth: range.count, columns: width,
-          accumulate: true)
-      }
+      block.sumKeys(
+        scoreGradients, from: from, columns, keys, into: dq, width: width,
+        accumulate: from > seen.lowerBound)
+      block.sumRows(
+        RowSum(weights: probabilities, rows: outputGradients, sums: dv),
+        RowSum(weights: scoreGradients, rows: queries, sums: dk), from: from, columns, width: width)
       from += blockKeys
-    }
-    rows.forEach(Scalar.self, strip, of: gradient.dq) { i, target in
-      forLanes(Scalar.self, headWidth) { c, n in
-        target.set(c, n, dq[i, 0].lanes(c, n) * scale)
-      }
-    }
+    } while from < seen.upperBound
+    rows.unpack(dq, factors: scales, block, into: gradient.dq)
   }
-  for key in 0..<rows.keyCount {
-    let dkTarget = rows.start(Scalar.self, ofKey: key, in: gradient.dk)
-    let dvTarget = rows.start(Scalar.self, ofKey: key, in: gradient.dv)
-    forLanes(Scalar.self, headWidth) { c, n in
-      dkTarget.set(c, n, dk[key, 0].lanes(c, n) * natural)
-      dvTarget.set(c, n, dv[key, 0].lanes(c, n))
-    }
-  }
-  for key in rows.keyCount..<rows.shape.keyCapacity {
-    for matrix in [gradient.dk, gradient.dv] {
-      rows.start(Scalar.self, ofKey: key, in: matrix).update(repeating: 0, count: headWidth)
-    }
-  }
+  rows.unpackKeys(dk, factor: Scalar(naturalPerBinary), into: gradient.dk)
+  rows.unpackKeys(dv, factor: 1, into: gradient.dv)
 }
 
 /// For a vector of rows: scores become probabilities p, and dp becomes p·(dp − dot), 0 where a row
 /// does not see the key.
-@inline(__always)
+@inline(never)
 private func differentiate<Scalar: KernelScalar>(
   _ scores: Pointer<Scalar>, _ gradients: Pointer<Scalar>, _ step: Int,
-  _ limits: AttentionLimits<Scalar>, _ row: Int, _ columns: Range<Int>, logSums: Scalar.Lanes,
+  _ rows: UnsafeMutablePointer<RowVector<Scalar>>, _ columns: Range<Int>, logSums: Scalar.Lanes,
   dots: Scalar.Lanes
 ) where Scalar.Lanes: PowerLanes {
   typealias Lanes = Scalar.Lanes
-  let visible = limits.keys(row, count: Scalar.laneCount)
-  // dk and dv read whole tiles of keys, and rows that stand between those that see them.
-  let read = visible.any.clamped(to: columns).wholeTiles
-  for key in columns.lowerBound..<read.lowerBound {
-    let offset = (key &- columns.lowerBound) &* step
-    Lanes.zero.store(to: scores + offset)
-    Lanes.zero.store(to: gradients + offset)
-  }
-  limits.walk((any: read, all: visible.all)) { key, masked in
-    let offset = (key &- columns.lowerBound) &* step
-    var p = (Lanes(scores + offset) - logSums).powerOfTwo()
-    var ds = p * (Lanes(gradients + offset) - dots)
-    if masked {
-      p = limits.shown(p, row, key: key, else: .zero)
-      ds = limits.shown(ds, row, key: key, else: .zero)
+  let limits = rows.pointee
+  let visible = limits.keys
+  // dk and dv read whole tiles of keys.
+  let seen = visible.any.clamped(to: columns).tiles(from: columns.lowerBound)
+  let (before, behind) = (limits.before, limits.behind)
+  for part in 0..<3 {
+    let keys = visible.part(part, of: seen)
+    var offset = (keys.lowerBound &- columns.lowerBound) &* step
+    var key = Lanes(Scalar(keys.lowerBound))
+    for _ in keys {
+      var p = (Lanes(scores + offset) - logSums).powerOfTwo()
+      var ds = p * (Lanes(gradients + offset) - dots)
+      if part != 1 {
+        p = p.shown(key, between: before, behind, else: .zero)
+        ds = ds.shown(key, between: before, behind, else: .zero)
+      }
+      p.store(to: scores + offset)
+      ds.store(to: gradients + offset)
+      offset &+= step
+      key = key + Lanes(1)
     }
-    p.store(to: scores + offset)
-    ds.store(to: gradients + offset)
   }
 }

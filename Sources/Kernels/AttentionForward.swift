@@ -13,116 +13,120 @@ func attend<Scalar: KernelScalar>(
   }
   let block = 2 * Scalar.laneCount
   let width = wholeVectors(type, shape.headWidth)
-  let capacity = (shape.keyCapacity + tileRows) / tileRows * tileRows
-  // Keys and values; of a block of rows the queries by row and across, scores, eight rows of
-  // outputs, and four numbers each.
-  let elements =
-    2 * width * capacity + block * (2 * width + capacity + 4) + tileRows * width
-  let rows = shape.queryLength * shape.group
-  let chunks = (rows + taskRows - 1) / taskRows
+  let capacity = tileRoom(shape.keyCapacity)
+  // Keys and values; of a block of rows the queries by row and across, scores, outputs, and two
+  // numbers each.
+  let elements = 2 * width * capacity + block * (3 * width + capacity + 2)
+  let vectorBytes = RowVectors<Scalar>.bytes(shape)
+  let bytes = vectorBytes + elements * MemoryLayout<Scalar>.stride
+  // Every worker's memory begins with room for the vectors; the caller's holds them.
+  let vectors = RowVectors<Scalar>(shape, memory: team.scratch(bytes: bytes, worker: 0))
+  let perTask = taskRows / Scalar.laneCount
+  let chunks = (vectors.most(shape) + perTask - 1) / perTask
   team.run(shape.sequences * shape.keyValueHeads * chunks) { task, worker in
-    let scratch = team.scratch(bytes: elements * MemoryLayout<Scalar>.stride, worker: worker)
+    let scratch = team.scratch(bytes: bytes, worker: worker) + vectorBytes
     let head = task / chunks
+    let sequence = head / shape.keyValueHeads
     // Late rows see most keys: they come first.
-    let first = (chunks - 1 - task % chunks) * taskRows
     attend(
-      AttentionRows(
-        sequence: head / shape.keyValueHeads, keyValueHead: head % shape.keyValueHeads, shape),
-      first..<min(rows, first + taskRows), memory, ScratchCursor<Scalar>(scratch))
+      AttentionRows(sequence: sequence, keyValueHead: head % shape.keyValueHeads, shape),
+      vectors.block(sequence, first: (chunks - 1 - task % chunks) * perTask, count: perTask),
+      memory, ScratchCursor<Scalar>(scratch))
   }
 }
 
 @inline(__always)
 private func attend<Scalar: KernelScalar>(
-  _ rows: AttentionRows, _ range: Range<Int>, _ memory: AttentionMemory,
+  _ rows: AttentionRows, _ part: RowBlock<Scalar>, _ memory: AttentionMemory,
   _ scratch: ScratchCursor<Scalar>
 ) where Scalar.Lanes: PowerLanes {
   typealias Lanes = Scalar.Lanes
   let headWidth = rows.headWidth
   let width = wholeVectors(Scalar.self, headWidth)
-  let capacity = (rows.keyCount + tileRows) / tileRows * tileRows
-  let block = 2 * Scalar.laneCount
+  let capacity = tileRoom(rows.keyCount)
+  let lanes = Scalar.laneCount
+  let step = 2 * lanes
   var scratch = scratch
   let keyCopy = scratch.take(capacity, step: width)
   let valueCopy = scratch.take(capacity, step: width)
-  let queries = scratch.take(block, step: width)
-  let queriesAcross = scratch.take(width, step: block)
-  let scores = scratch.take(capacity, step: block)
-  let outputs = scratch.take(tileRows, step: width)
-  let limitMemory = scratch.take(2, step: block)
-  let inverses = scratch.take(1, step: block).base
-  let logSums = scratch.take(1, step: block).base
-  let keys = rows.keys(memory.k, copy: keyCopy, rows: range.count)
-  let values = rows.keys(memory.v, copy: valueCopy, rows: range.count)
+  let queries = scratch.take(step, step: width)
+  let queriesAcross = scratch.take(width, step: step)
+  let scores = scratch.take(capacity, step: step)
+  let outputs = scratch.take(step, step: width)
+  let inverses = scratch.take(1, step: step).base
+  let logSums = scratch.take(1, step: step).base
+  let keys = rows.keys(memory.k, copy: keyCopy, rows: part.lanes)
+  let values = rows.keys(memory.v, copy: valueCopy, rows: part.lanes)
 
-  for first in stride(from: range.lowerBound, to: range.upperBound, by: block) {
-    let strip = first..<min(range.upperBound, first + block)
-    let limits = AttentionLimits(rows, strip, capacity: block, memory: limitMemory)
-    let visible = limits.keys(0, count: block).any
-    let start = visible.lowerBound & ~(tileRows - 1)
+  var first = 0
+  while first < part.count {
+    let block = part.start(first, most: 2)
+    first += block.count
+    let visible = block.seen
+    let start = visible.lowerBound
     rows.pack(
-      memory.q, strip, scale: rows.shape.scale / naturalPerBinary, into: queries,
+      memory.q, block, scale: rows.shape.scale / naturalPerBinary, into: queries,
       across: queriesAcross)
-    multiplyKeys(
-      keys, queriesAcross, into: scores, from: start, start..<visible.upperBound, limits,
-      depth: headWidth)
-    for row in stride(from: 0, to: strip.count, by: Scalar.laneCount) {
+    block.multiply(keys, queriesAcross, into: scores, from: start, visible, depth: headWidth)
+    for vector in 0..<block.count {
+      let lane = vector * lanes
       softmax(
-        scores[0, row], scores.step, limits, row, from: start, inverses: inverses + row,
-        logSums: logSums + row)
+        scores[0, lane], step, block.vectors + vector, from: start, inverses: inverses + lane,
+        logSums: logSums + lane)
     }
-    rows.forEachLogSum(Scalar.self, strip, of: memory.logSumExp) { i, place in
-      place.pointee = logSums[i]
-    }
-    for row in stride(from: 0, to: strip.count, by: tileRows) {
-      let seen = limits.keys(row, count: min(tileRows, strip.count - row)).any
-      multiplyEightRows(
-        TileRows(base: scores[seen.lowerBound - start, row], rowStep: 1, depthStep: block),
-        TileColumns(base: values[seen.lowerBound, 0], step: values.step), into: outputs,
-        depth: seen.count, columns: width, accumulate: false)
-      let eight = first + row..<min(strip.upperBound, first + row + tileRows)
-      rows.forEach(Scalar.self, eight, of: memory.o) { i, target in
-        let inverse = Lanes(inverses[row + i])
-        forLanes(Scalar.self, headWidth) { c, n in
-          target.set(c, n, outputs[i, 0].lanes(c, n) * inverse)
-        }
+    block.sumKeys(
+      scores, from: start, visible, values, into: outputs, width: width, accumulate: false)
+    for vector in 0..<block.count {
+      let lane = vector * lanes
+      rows.forEachLogSum(block.vectors + vector, of: memory.logSumExp) { i, place in
+        place.pointee = logSums[lane &+ i]
       }
     }
+    rows.unpack(outputs, factors: inverses, block, into: memory.o)
   }
 }
 
 /// Turns a vector of rows' scores s into 2^(s − largest), 0 where a row does not see the key; gives
 /// the inverses of their sums and the natural log-sum-exps.
-@inline(__always)
+@inline(never)
 private func softmax<Scalar: KernelScalar>(
-  _ scores: Pointer<Scalar>, _ step: Int, _ limits: AttentionLimits<Scalar>, _ row: Int,
+  _ scores: Pointer<Scalar>, _ step: Int, _ rows: UnsafeMutablePointer<RowVector<Scalar>>,
   from start: Int, inverses: Pointer<Scalar>, logSums: Pointer<Scalar>
 ) where Scalar.Lanes: PowerLanes {
   typealias Lanes = Scalar.Lanes
-  let visible = limits.keys(row, count: Scalar.laneCount)
+  let limits = rows.pointee
+  let visible = limits.keys
   let lowest = Lanes(-Scalar.infinity)
   var largest = lowest
-  limits.walk(visible) { key, masked in
-    let place = scores + (key &- start) &* step
-    var score = Lanes(place)
-    if masked {
-      score = limits.shown(score, row, key: key, else: lowest)
+  let (before, behind) = (limits.before, limits.behind)
+  for part in 0..<3 {
+    let keys = visible.part(part, of: visible.any)
+    var place = scores + (keys.lowerBound &- start) &* step
+    var key = Lanes(Scalar(keys.lowerBound))
+    for _ in keys {
+      var score = Lanes(place)
+      if part != 1 { score = score.shown(key, between: before, behind, else: lowest) }
+      largest = largest.larger(score)
+      place += step
+      key = key + Lanes(1)
     }
-    largest = largest.larger(score)
   }
   // A row that sees nothing.
   largest = largest.kept(where: largest, exceeds: lowest, else: .zero)
   var sum = Lanes.zero
-  limits.walk(visible) { key, masked in
-    let place = scores + (key &- start) &* step
-    var power = (Lanes(place) - largest).powerOfTwo()
-    if masked { power = limits.shown(power, row, key: key, else: .zero) }
-    power.store(to: place)
-    sum = sum + power
+  for part in 0..<3 {
+    let keys = visible.part(part, of: visible.any)
+    var place = scores + (keys.lowerBound &- start) &* step
+    var key = Lanes(Scalar(keys.lowerBound))
+    for _ in keys {
+      var power = (Lanes(place) - largest).powerOfTwo()
+      if part != 1 { power = power.shown(key, between: before, behind, else: .zero) }
+      power.store(to: place)
+      sum = sum + power
+      place += step
+      key = key + Lanes(1)
+    }
   }
-  // The two places hold what the logarithms need, before they get their results.
-  (largest * Lanes(Scalar(naturalPerBinary))).store(to: inverses)
-  sum.store(to: logSums)
-  for lane in 0..<Scalar.laneCount { logSums[lane] = inverses[lane] + logSums[lane].logarithm }
+  (largest * Lanes(Scalar(naturalPerBinary)) + sum.logarithm()).store(to: logSums)
   (Lanes(1) / sum).kept(where: sum, exceeds: .zero, else: .zero).store(to: inverses)
 }

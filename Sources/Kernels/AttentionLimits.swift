@@ -1,128 +1,198 @@
-// Which keys the rows of an attention block see, row by row and for vectors of rows at once.
+// Which keys a vector or a block of attention's rows sees, one row a lane.
 
-/// The limits of a block of rows, one row a lane: row i sees keys low[i] ..< high[i].
-struct AttentionLimits<Scalar: KernelScalar> {
-  private let rows: AttentionRows
-  private let block: Range<Int>
-  private let low, high: Pointer<Scalar>
+/// The keys that any of some rows sees, and within them those that all see.
+struct VisibleKeys {
+  var any = 0..<0
+  var all = 0..<0
 
-  /// Rows in the block.
-  var count: Int { block.count }
-
-  /// `memory` holds two numbers for each of `capacity` rows; rows behind the block see nothing.
+  /// Of these rows and those of `other`.
   @inline(__always)
-  init(_ rows: AttentionRows, _ block: Range<Int>, capacity: Int, memory: TileColumns<Scalar>) {
-    self.rows = rows
-    self.block = block
-    low = memory[0, 0]
-    high = memory[1, 0]
-    for i in block.count..<capacity {
-      low[i] = 0
-      high[i] = 0
-    }
-    let (low, high) = (low, high)
-    rows.forEach(block) { i, query, _ in
-      let keys = rows.shape.visibleKeys(rows.sequence, query: query)
-      low[i] = Scalar(keys.lowerBound)
-      high[i] = Scalar(keys.upperBound)
-    }
+  func joined(_ other: VisibleKeys) -> VisibleKeys {
+    let low = max(all.lowerBound, other.all.lowerBound)
+    return VisibleKeys(
+      any: any.hull(other.any),
+      all: low..<max(low, min(all.upperBound, other.all.upperBound)))
   }
 
-  /// The keys that any of rows first ..< first + count of the block sees, and within them those that
-  /// all see.
+  /// `keys` in three parts: those that some row may not see, those that all see, and again the
+  /// former. Loops over the parts want no closures: with them sums would stand in memory.
   @inline(__always)
-  func keys(_ first: Int, count: Int) -> (any: Range<Int>, all: Range<Int>) {
-    let end = min(first &+ count, block.count)
-    guard first < end else { return (0..<0, 0..<0) }
-    // Later queries see more.
-    let anyHigh = integer(high[end &- 1])
-    let allHigh = end == first &+ count ? integer(high[first]) : 0
-    var anyLow = integer(low[first])
-    var allLow = anyLow
-    if rows.shape.firstKey != nil {
-      for i in first..<end {
-        anyLow = min(anyLow, integer(low[i]))
-        allLow = max(allLow, integer(low[i]))
+  func part(_ index: Int, of keys: Range<Int>) -> Range<Int> {
+    // Masking few keys takes less time than another loop, whose end comes unforeseen.
+    let free = all.count < tileRows ? keys.upperBound..<keys.upperBound : all.clamped(to: keys)
+    switch index {
+    case 0: return keys.lowerBound..<free.lowerBound
+    case 1: return free
+    default: return free.upperBound..<keys.upperBound
+    }
+  }
+}
+
+/// Neighbouring rows of a sequence, one a lane from the first lane on.
+struct RowVector<Scalar: KernelScalar> {
+  /// Lane i sees the keys between before[i] and behind[i], an empty lane none.
+  var before = Scalar.Lanes.zero
+  var behind = Scalar.Lanes.zero
+  /// Of the first row: its query, and which one it is of the heads that share keys.
+  var query, member: Int
+  /// Rows, in the first lanes.
+  var count = 0
+  var keys = VisibleKeys()
+  /// Of the first and of the second eight lanes.
+  var eights = (VisibleKeys(), VisibleKeys())
+}
+
+extension LaneVector {
+  /// The lanes of rows that see `key`, row i those between before[i] and behind[i], the others
+  /// `hidden`.
+  @inline(__always)
+  func shown(_ key: Self, between before: Self, _ behind: Self, else hidden: Self) -> Self {
+    kept(where: behind, exceeds: key, else: hidden).kept(where: key, exceeds: before, else: hidden)
+  }
+}
+
+/// Neighbouring vectors of rows that are worked on together.
+struct RowBlock<Scalar: KernelScalar> {
+  let vectors: UnsafeMutablePointer<RowVector<Scalar>>
+  let count: Int
+
+  var lanes: Int { count &* Scalar.laneCount }
+
+  /// The keys of the eight rows from a lane on.
+  @inline(__always)
+  func eight(_ lane: Int) -> VisibleKeys {
+    let vector = vectors + lane / Scalar.laneCount
+    return lane % Scalar.laneCount == 0 ? vector.pointee.eights.0 : vector.pointee.eights.1
+  }
+
+  /// The first vectors of these, at most `most`: a block ends before a vector that sees none of its
+  /// keys.
+  @inline(__always)
+  func start(_ first: Int, most: Int) -> RowBlock {
+    let own = vectors + first
+    var (length, keys) = (1, own[0].keys.any)
+    while length < most && first &+ length < count
+      && (own[length].keys.any.overlaps(keys) || keys.isEmpty)
+    {
+      keys = keys.hull(own[length].keys.any)
+      length &+= 1
+    }
+    return RowBlock(vectors: own, count: length)
+  }
+
+  /// The keys that any row sees.
+  @inline(__always)
+  var seen: Range<Int> {
+    var keys = 0..<0
+    for vector in 0..<count { keys = keys.hull(vectors[vector].keys.any) }
+    return keys
+  }
+
+  /// scores[key, lane]: keys · queriesᵀ, wherever a vector of rows sees one of eight keys; row
+  /// `first` of the keys is the first of the scores, and `columns` are the keys that are wanted.
+  @inline(never)
+  func multiply(
+    _ keys: TileColumns<Scalar>, _ queriesAcross: TileColumns<Scalar>,
+    into scores: TileColumns<Scalar>, from first: Int, _ columns: Range<Int>, depth: Int
+  ) {
+    let width = Scalar.laneCount
+    for vector in stride(from: 0, to: count, by: 2) {
+      // Two vectors of rows as far as both are needed, else one alone.
+      let one = vectors[vector].keys.any.clamped(to: columns).tiles(from: first)
+      let two =
+        vector &+ 1 < count
+        ? vectors[vector &+ 1].keys.any.clamped(to: columns).tiles(from: first) : 0..<0
+      let both = one.hull(two)
+      var key = both.lowerBound
+      while key < both.upperBound {
+        let (early, late) = (one.contains(key), two.contains(key))
+        if early || late {
+          let lane = (early ? vector : vector &+ 1) &* width
+          multiplyEightRows(
+            TileRows(base: keys[key, 0], rowStep: keys.step, depthStep: 1),
+            TileColumns(base: queriesAcross[0, lane], step: queriesAcross.step),
+            into: TileColumns(base: scores[key &- first, lane], step: scores.step), depth: depth,
+            columns: early && late ? 2 &* width : width, accumulate: false)
+        }
+        key &+= tileRows
       }
     }
-    return (min(anyLow, anyHigh)..<anyHigh, min(allLow, allHigh)..<allHigh)
   }
 
-  @inline(__always)
-  private func integer(_ limit: Scalar) -> Int { Int(limit.asDouble) }
-
-  /// The rows of the block that see one of these keys or stand between such rows.
-  @inline(__always)
-  func rows(seeing keys: Range<Int>) -> Range<Int> {
-    var first: Int
-    if rows.shape.queryPositions == nil {
-      let query = keys.lowerBound - (rows.keyCount - rows.shape.queryLength)
-      first = min(max(0, query &* rows.group &- block.lowerBound), block.count)
-    } else {
-      first = 0
-      while first < block.count && integer(high[first]) <= keys.lowerBound { first &+= 1 }
-    }
-    var end = block.count
-    if rows.shape.firstKey != nil {
-      while end > first && integer(low[end &- 1]) >= keys.upperBound { end &-= 1 }
-    }
-    return first..<end
-  }
-
-  /// Lanes of rows from `first` on that see `key`, the others `hidden`.
-  @inline(__always)
-  func shown(_ x: Scalar.Lanes, _ first: Int, key: Int, else hidden: Scalar.Lanes) -> Scalar.Lanes {
-    x.kept(where: Scalar.Lanes(high + first), exceeds: Scalar.Lanes(Scalar(key)), else: hidden)
-      .kept(where: Scalar.Lanes(Scalar(key &+ 1)), exceeds: Scalar.Lanes(low + first), else: hidden)
-  }
-
-  /// Walks the keys that any row of a vector sees: `body(key, masked)`, with `masked` where some row
-  /// does not.
-  @inline(__always)
-  func walk(
-    _ keys: (any: Range<Int>, all: Range<Int>), _ body: (_ key: Int, _ masked: Bool) -> Void
+  /// results[lane] = Σ weights[key, lane] · rows[key] over those of `columns` that one of eight rows
+  /// sees, added to what is there if `accumulate`; row `first` of the keys is the first of the weights.
+  @inline(never)
+  func sumKeys(
+    _ weights: TileColumns<Scalar>, from first: Int, _ columns: Range<Int>,
+    _ rows: TileColumns<Scalar>, into results: TileColumns<Scalar>, width: Int, accumulate: Bool
   ) {
-    let free = keys.all.clamped(to: keys.any)
-    for key in keys.any.lowerBound..<free.lowerBound { body(key, true) }
-    for key in free { body(key, false) }
-    for key in free.upperBound..<keys.any.upperBound { body(key, true) }
+    var lane = 0
+    while lane < lanes {
+      let own = eight(lane).any.clamped(to: columns)
+      multiplyEightRows(
+        TileRows(base: weights[own.lowerBound &- first, lane], rowStep: 1, depthStep: weights.step),
+        TileColumns(base: rows[own.lowerBound, 0], step: rows.step),
+        into: TileColumns(base: results[lane, 0], step: results.step), depth: own.count,
+        columns: width, accumulate: accumulate)
+      lane &+= tileRows
+    }
+  }
+
+  /// Adds Σ weights[key, lane] · rows[lane] over the rows that see one of eight keys to sums[key].
+  @inline(never)
+  func sumRows(
+    _ one: RowSum<Scalar>, _ other: RowSum<Scalar>, from first: Int, _ columns: Range<Int>,
+    width: Int
+  ) {
+    let end = lanes &- Scalar.laneCount &+ vectors[count &- 1].count
+    var key = first
+    while key < columns.upperBound {
+      let tile = key..<key &+ tileRows
+      var lane = 0
+      while lane < end {
+        // A run of neighbouring eights.
+        let start = lane
+        while lane < end && eight(lane).any.overlaps(tile) { lane &+= tileRows }
+        if lane > start {
+          let depth = min(lane, end) &- start
+          one.add(key &- first, lane: start, depth, to: key, width: width)
+          other.add(key &- first, lane: start, depth, to: key, width: width)
+        }
+        lane &+= tileRows
+      }
+      key &+= tileRows
+    }
+  }
+}
+
+/// What `sumRows` multiplies, and where it adds that.
+struct RowSum<Scalar: KernelScalar> {
+  let weights, rows, sums: TileColumns<Scalar>
+
+  @inline(__always)
+  fileprivate func add(_ first: Int, lane: Int, _ depth: Int, to key: Int, width: Int) {
+    multiplyEightRows(
+      TileRows(base: weights[first, lane], rowStep: weights.step, depthStep: 1),
+      TileColumns(base: rows[lane, 0], step: rows.step),
+      into: TileColumns(base: sums[key, 0], step: sums.step), depth: depth, columns: width,
+      accumulate: true)
   }
 }
 
 extension Range<Int> {
-  /// The whole tiles of eight that these keys touch.
+  /// The least range that holds both; an empty one holds nothing.
   @inline(__always)
-  var wholeTiles: Range<Int> {
-    let end = (upperBound &+ tileRows &- 1) & ~(tileRows &- 1)
-    return (isEmpty ? end : lowerBound & ~(tileRows &- 1))..<end
+  func hull(_ other: Range<Int>) -> Range<Int> {
+    if isEmpty { return other }
+    if other.isEmpty { return self }
+    return Swift.min(lowerBound, other.lowerBound)..<Swift.max(upperBound, other.upperBound)
   }
-}
 
-/// scores[key, row] of a block: keys · queriesᵀ, wherever a vector of rows sees one of eight keys.
-@inline(__always)
-func multiplyKeys<Scalar: KernelScalar>(
-  _ keys: TileColumns<Scalar>, _ queriesAcross: TileColumns<Scalar>,
-  into scores: TileColumns<Scalar>, from first: Int, _ columns: Range<Int>,
-  _ limits: AttentionLimits<Scalar>, depth: Int
-) {
-  let lanes = Scalar.laneCount
-  var row = 0
-  while row < limits.count {
-    // Two vectors of rows as far as both are needed, then the second alone.
-    let width = row &+ lanes < limits.count ? 2 &* lanes : lanes
-    let pair = limits.keys(row, count: 2 &* lanes).any.clamped(to: columns)
-    let early = limits.keys(row, count: lanes).any.clamped(to: columns)
-    var key = pair.wholeTiles.lowerBound
-    while key < pair.upperBound {
-      let narrow = key >= early.upperBound && width > lanes
-      let skipped = narrow ? lanes : 0
-      multiplyEightRows(
-        TileRows(base: keys[key, 0], rowStep: keys.step, depthStep: 1),
-        TileColumns(base: queriesAcross[0, row &+ skipped], step: queriesAcross.step),
-        into: TileColumns(base: scores[key &- first, row &+ skipped], step: scores.step),
-        depth: depth, columns: width &- skipped, accumulate: false)
-      key &+= tileRows
-    }
-    row &+= 2 &* lanes
+  /// The whole tiles of eight, counted from key `first`, that these keys touch.
+  @inline(__always)
+  func tiles(from first: Int) -> Range<Int> {
+    if isEmpty { return first..<first }
+    let end = (upperBound &- first &+ tileRows &- 1) & ~(tileRows &- 1)
+    return first &+ ((lowerBound &- first) & ~(tileRows &- 1))..<first &+ end
   }
 }

@@ -1,5 +1,5 @@
-// 2ˣ as softmax needs it: attention's scores are kept in units of ln 2, so that no argument is
-// above zero and none has to be scaled.
+// 2ˣ and ln x as softmax needs them: attention's scores are kept in units of ln 2, so that no
+// argument of 2ˣ is above zero and none has to be scaled.
 
 /// ln 2: a score in natural units is so much times the one that is kept.
 let naturalPerBinary = 0.693_147_180_559_945_309_4
@@ -9,6 +9,8 @@ protocol PowerLanes: LaneVector {
   /// 2ˣ for x ≤ 0, within 2 units in the last place; no less than the smallest normal number. NaN
   /// stays.
   func powerOfTwo() -> Self
+  /// ln x within 1 unit in the last place for normal x, −∞ for x = 0; NaN stays.
+  func logarithm() -> Self
 }
 
 // x = n + r with |r| ≤ ½; adding 1.5·2²³ (1.5·2⁵²) leaves the rounded n in the low bits.
@@ -29,6 +31,36 @@ extension FloatLanes: PowerLanes {
     p = FloatLanes(1).adding(p, times: r)
     let bits = unsafeBitCast(shifted.raw, to: SIMD16<UInt32>.self)
     return p * FloatLanes(raw: unsafeBitCast((bits &+ 127) &<< 23, to: SIMD16<Float>.self))
+  }
+}
+
+extension FloatLanes {
+  // x = 2ⁿ·(1 + f) with 1 + f between √½ and √2; ln(1 + f) by the polynomial of Cephes' logf. Adding
+  // n to the bits of 1.5·2²³ makes it a float.
+  @inline(__always) func logarithm() -> FloatLanes {
+    let root = SIMD16<UInt32>(repeating: 0x3F35_04F3)
+    let bits = unsafeBitCast(raw, to: SIMD16<UInt32>.self)
+    // n + 127, since the bits of √½ are below 127 in the exponent's field.
+    let exponent = (bits &+ (0x3F80_0000 &- root)) &>> 23
+    let mantissa = bits &- (exponent &- 127) &<< 23
+    let f = FloatLanes(raw: unsafeBitCast(mantissa, to: SIMD16<Float>.self)) - FloatLanes(1)
+    let shifted = FloatLanes(
+      raw: unsafeBitCast(exponent &+ 0x4B40_0000, to: SIMD16<Float>.self))
+    let n = shifted - FloatLanes(12_582_912 + 127)
+    let square = f * f
+    var p = FloatLanes(7.037_683_629_2e-2)
+    p = FloatLanes(-1.151_461_031e-1).adding(p, times: f)
+    p = FloatLanes(1.167_699_874e-1).adding(p, times: f)
+    p = FloatLanes(-1.242_014_084_6e-1).adding(p, times: f)
+    p = FloatLanes(1.424_932_278_7e-1).adding(p, times: f)
+    p = FloatLanes(-1.666_805_766_5e-1).adding(p, times: f)
+    p = FloatLanes(2.000_071_476_5e-1).adding(p, times: f)
+    p = FloatLanes(-2.499_999_399_3e-1).adding(p, times: f)
+    p = FloatLanes(3.333_333_117_4e-1).adding(p, times: f)
+    p = (p * f * square).adding(n, times: FloatLanes(-2.121_944_4e-4))
+      .adding(square, times: FloatLanes(-0.5))
+    let result = (f + p).adding(n, times: FloatLanes(0.693_359_375))
+    return result.kept(where: self, exceeds: .zero, else: self - FloatLanes(.infinity))
   }
 }
 
@@ -55,5 +87,11 @@ extension DoubleLanes: PowerLanes {
     p = DoubleLanes(1).adding(p, times: r)
     let bits = unsafeBitCast(shifted.raw, to: SIMD8<UInt64>.self)
     return p * DoubleLanes(raw: unsafeBitCast((bits &+ 1023) &<< 52, to: SIMD8<Double>.self))
+  }
+  // The C library's: it takes one number at a time.
+  @inline(__always) func logarithm() -> DoubleLanes {
+    var result = DoubleLanes.zero
+    for lane in 0..<DoubleLanes.count { result.raw[lane] = raw[lane].logarithm }
+    return result
   }
 }

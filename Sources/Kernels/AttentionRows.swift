@@ -1,7 +1,8 @@
 // The work of one attention task: the queries of one sequence for all heads that share a key/value
-// head, in blocks of rows.
+// head, in blocks of rows, and how these come from matrices and go into them.
 
-/// Row r is query r / group of head r % group: neighbouring rows see nearly the same keys.
+/// The rows of a task in matrices shaped like q and k; AttentionVectors.swift says which rows stand
+/// in which lanes.
 struct AttentionRows {
   let sequence, keyValueHead: Int
   let shape: AttentionShape
@@ -19,41 +20,70 @@ struct AttentionRows {
   var count: Int { shape.queryLength * group }
   var keyCount: Int { shape.keyLength(of: sequence) }
 
-  /// Calls `body(i, query, head)` for row i of these.
-  @inline(__always)
-  func forEach(_ rows: Range<Int>, _ body: (_ i: Int, _ query: Int, _ head: Int) -> Void) {
-    var query = rows.lowerBound / group
-    var member = rows.lowerBound % group
-    for i in 0..<rows.count {
-      body(i, query, keyValueHead &* group &+ member)
-      member &+= 1
-      if member == group {
-        member = 0
-        query &+= 1
-      }
-    }
-  }
-
-  /// Calls `body(i, start)` with the start of row i of these in a matrix shaped like q.
+  /// Calls `body(i, start)` with the start of the row in lane i in a matrix shaped like q.
   @inline(__always)
   func forEach<Scalar>(
-    _ type: Scalar.Type, _ rows: Range<Int>, of matrix: Matrix,
+    _ vector: UnsafeMutablePointer<RowVector<Scalar>>, of matrix: Matrix,
     _ body: (_ i: Int, _ start: Pointer<Scalar>) -> Void
   ) {
-    let first = matrix.row(type, sequence * shape.queryLength)
-    forEach(rows) { i, query, head in
-      body(i, first + (query &* matrix.stride &+ head &* headWidth))
+    let v = vector.pointee
+    var member = v.member
+    var start =
+      matrix.row(Scalar.self, sequence &* shape.queryLength &+ v.query)
+      + (keyValueHead &* group &+ member) &* headWidth
+    let next = matrix.stride &- (group &- 1) &* headWidth
+    var i = 0
+    while i < v.count {
+      body(i, start)
+      i &+= 1
+      member &+= 1
+      start += member == group ? next : headWidth
+      if member == group { member = 0 }
     }
   }
 
-  /// Calls `body(i, place)` with row i's place in logSumExp.
+  /// Calls `body(i, place)` with the place in logSumExp of the row in lane i.
   @inline(__always)
   func forEachLogSum<Scalar>(
-    _ type: Scalar.Type, _ rows: Range<Int>, of matrix: Matrix,
+    _ vector: UnsafeMutablePointer<RowVector<Scalar>>, of matrix: Matrix,
     _ body: (_ i: Int, _ place: Pointer<Scalar>) -> Void
   ) {
-    let first = matrix.row(type, sequence * shape.heads)
-    forEach(rows) { i, query, head in body(i, first + (head &* matrix.stride &+ query)) }
+    let v = vector.pointee
+    var member = v.member
+    var place = matrix.row(Scalar.self, sequence &* shape.heads &+ keyValueHead &* group &+ member)
+    place += v.query
+    let next = 1 &- (group &- 1) &* matrix.stride
+    var i = 0
+    while i < v.count {
+      body(i, place)
+      i &+= 1
+      member &+= 1
+      place += member == group ? next : matrix.stride
+      if member == group { member = 0 }
+    }
+  }
+
+  /// Calls `body(i, start)` for the one query of each head, of `members` of those that share keys.
+  @inline(__always)
+  func forEach<Scalar>(
+    _ type: Scalar.Type, _ members: Range<Int>, of matrix: Matrix,
+    _ body: (_ i: Int, _ start: Pointer<Scalar>) -> Void
+  ) {
+    let first = matrix.row(type, sequence) + keyValueHead &* group &* headWidth
+    for member in members { body(member &- members.lowerBound, first + member &* headWidth) }
+  }
+
+  /// Calls `body(i, place)` with the places in logSumExp of the one query of each head.
+  @inline(__always)
+  func forEachLogSum<Scalar>(
+    _ type: Scalar.Type, _ members: Range<Int>, of matrix: Matrix,
+    _ body: (_ i: Int, _ place: Pointer<Scalar>) -> Void
+  ) {
+    for member in members {
+      body(
+        member &- members.lowerBound,
+        matrix.row(type, sequence &* shape.heads &+ keyValueHead &* group &+ member))
+    }
   }
 
   /// The start of key j in a matrix shaped like k.
@@ -62,47 +92,119 @@ struct AttentionRows {
     matrix.row(type, sequence * shape.keyCapacity + key) + keyValueHead * headWidth
   }
 
-  /// target[i] = scale · row i of these in a matrix shaped like q, zeros up to whole vectors and to
-  /// as many rows as `across` has columns; across = targetᵀ.
-  @inline(__always)
-  func pack<Scalar: KernelScalar>(
-    _ matrix: Matrix, _ rows: Range<Int>, scale: Double, into target: TileColumns<Scalar>,
+  // What follows is not inlined: loops as short as these want all registers.
+
+  /// target[lane] = scale · the lane's row in a matrix shaped like q, zeros in empty lanes and up to
+  /// whole vectors; across = targetᵀ.
+  @inline(never)
+  func pack<Scalar>(
+    _ matrix: Matrix, _ block: RowBlock<Scalar>, scale: Double, into target: TileColumns<Scalar>,
     across: TileColumns<Scalar>
   ) {
     let factor = Scalar.Lanes(Scalar(scale))
-    forEach(Scalar.self, rows, of: matrix) { i, start in
+    for vector in 0..<block.count {
+      let lane = vector &* Scalar.laneCount
+      let count = block.vectors[vector].count
       forLanes(Scalar.self, headWidth) { c, n in
-        (start.lanes(c, n) * factor).store(to: target[i, c])
+        forEach(block.vectors + vector, of: matrix) { i, start in
+          (start.lanes(c, n) * factor).store(to: target[lane &+ i, c])
+        }
+        for i in count..<Scalar.laneCount { Scalar.Lanes.zero.store(to: target[lane &+ i, c]) }
+      }
+      transpose(
+        target[lane, 0], target.step, rows: Scalar.laneCount, columns: headWidth,
+        into: across[0, lane], across.step)
+    }
+  }
+
+  /// The lane's row in a matrix shaped like q = source[lane] · factors[lane].
+  @inline(never)
+  func unpack<Scalar>(
+    _ source: TileColumns<Scalar>, factors: Pointer<Scalar>, _ block: RowBlock<Scalar>,
+    into matrix: Matrix
+  ) {
+    for vector in 0..<block.count {
+      let lane = vector &* Scalar.laneCount
+      forLanes(Scalar.self, headWidth) { c, n in
+        forEach(block.vectors + vector, of: matrix) { i, start in
+          let factor = Scalar.Lanes(factors[lane &+ i])
+          start.set(c, n, source[lane &+ i, c].lanes(0, n) * factor)
+        }
       }
     }
-    target[rows.count, 0].update(repeating: 0, count: (across.step - rows.count) * target.step)
-    transpose(
-      target.base, target.step, rows: across.step, columns: headWidth, into: across.base,
-      across.step)
+  }
+
+  /// dots[lane] = source[lane] · the lane's row in a matrix shaped like q; of the two memories one
+  /// has a row a lane, the other a lane a column.
+  @inline(never)
+  func dot<Scalar>(
+    _ source: TileColumns<Scalar>, _ matrix: Matrix, _ block: RowBlock<Scalar>,
+    memory: TileColumns<Scalar>, across: TileColumns<Scalar>, into dots: Pointer<Scalar>
+  ) {
+    let lanes = Scalar.laneCount
+    for vector in 0..<block.count {
+      let lane = vector &* lanes
+      forLanes(Scalar.self, headWidth) { c, n in
+        forEach(block.vectors + vector, of: matrix) { i, start in
+          let products = memory[lane &+ i, 0]
+          let sum = c == 0 ? .zero : Scalar.Lanes(products)
+          sum.adding(start.lanes(c, n), times: source[lane &+ i, c].lanes(0, n)).store(to: products)
+        }
+      }
+      transpose(
+        memory[lane, 0], memory.step, rows: lanes, columns: lanes, into: across.base, across.step)
+      var sums = Scalar.Lanes(across.base)
+      for column in 1..<lanes { sums = sums + Scalar.Lanes(across[column, 0]) }
+      sums.store(to: dots + lane)
+    }
   }
 
   /// All keys (or values) with whole vectors in each row and whole tiles of rows.
   ///
   /// Copied, so that they lie close together, unless they serve few rows and can be read in place;
   /// what then stands behind the last key is not looked at by any row.
-  @inline(__always)
+  @inline(never)
   func keys<Scalar: KernelScalar>(
     _ matrix: Matrix, copy: TileColumns<Scalar>, rows: Int
   ) -> TileColumns<Scalar> {
-    let wholeTiles = (keyCount + tileRows - 1) / tileRows * tileRows
     if rows < 32 && headWidth % Scalar.laneCount == 0
-      && sequence * shape.keyCapacity + wholeTiles <= matrix.rows
+      && sequence * shape.keyCapacity + keyCount + tileRows <= matrix.rows
     {
       return TileColumns(base: start(Scalar.self, ofKey: 0, in: matrix), step: matrix.stride)
     }
-    for key in 0..<keyCount {
-      let source = start(Scalar.self, ofKey: key, in: matrix)
-      forLanes(Scalar.self, headWidth) { c, n in source.lanes(c, n).store(to: copy[key, c]) }
+    forLanes(Scalar.self, headWidth) { c, n in
+      var source = start(Scalar.self, ofKey: 0, in: matrix)
+      for key in 0..<keyCount {
+        source.lanes(c, n).store(to: copy[key, c])
+        source += matrix.stride
+      }
     }
-    copy[keyCount, 0].update(repeating: 0, count: (wholeTiles - keyCount) * copy.step)
+    copy[keyCount, 0].update(repeating: 0, count: (tileRoom(keyCount) - keyCount) * copy.step)
     return copy
   }
+
+  /// The rows of keys that exist in a matrix shaped like k = source · factor, the others zeros.
+  @inline(never)
+  func unpackKeys<Scalar: KernelScalar>(
+    _ source: TileColumns<Scalar>, factor: Scalar, into matrix: Matrix
+  ) {
+    let factor = Scalar.Lanes(factor)
+    forLanes(Scalar.self, headWidth) { c, n in
+      var target = start(Scalar.self, ofKey: 0, in: matrix)
+      for key in 0..<keyCount {
+        target.set(c, n, source[key, c].lanes(0, n) * factor)
+        target += matrix.stride
+      }
+      for _ in keyCount..<shape.keyCapacity {
+        target.set(c, n, .zero)
+        target += matrix.stride
+      }
+    }
+  }
 }
+
+/// Room for so many keys in tiles of eight, wherever the first tile begins.
+func tileRoom(_ keys: Int) -> Int { (keys + 2 * tileRows - 1) & ~(tileRows - 1) }
 
 /// `count` rounded up to whole vectors.
 @inline(__always)

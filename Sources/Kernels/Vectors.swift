@@ -14,7 +14,7 @@ protocol KernelScalar: BinaryFloatingPoint {
   var asDouble: Double { get }
   /// √self, one instruction or the C library's, rounded right.
   var root: Self { get }
-  /// ln self by the C library.
+  /// ln self, with the bits that lanes give it.
   var logarithm: Self { get }
 }
 
@@ -78,7 +78,7 @@ extension Float: KernelScalar {
   @inline(__always) static var precision: Precision { .float32 }
   @inline(__always) var asDouble: Double { Double(self) }
   @inline(__always) var root: Float { sqrtf(self) }
-  @inline(__always) var logarithm: Float { logf(self) }
+  @inline(__always) var logarithm: Float { FloatLanes(self).logarithm().raw[0] }
 }
 
 extension Double: KernelScalar {

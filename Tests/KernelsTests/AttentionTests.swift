@@ -31,6 +31,14 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
     }
   }
 
+  /// Documents of 5 to 20 tokens, one after another.
+  private static func short(_ length: Int, seed: Int) -> [Int32] {
+    let ends = (1...length).reduce(into: [0]) { ends, i in
+      ends.append(ends.last! + 5 + (i * 7 + seed) % 16)
+    }
+    return documents(length, ends: ends)
+  }
+
   /// First keys that neither rise nor stay within what their query may see.
   private static func unordered(_ length: Int, seed: Int) -> [Int32] {
     (0..<length).map { query in Int32((query + seed) * 7919 % (query + 9)) }
@@ -68,6 +76,22 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
       shape(
         2, 150, 150, heads: 2, 1, width: 16,
         first: unordered(150, seed: 1) + unordered(150, seed: 2)), 0
+    ),
+    (
+      "short documents",
+      shape(2, 230, 230, heads: 2, 2, width: 16, first: short(230, seed: 0) + short(230, seed: 5)),
+      0
+    ),
+    (
+      "short documents, grouped heads",
+      shape(2, 101, 101, heads: 6, 2, width: 20, first: short(101, seed: 1) + short(101, seed: 4)),
+      1
+    ),
+    (
+      "some tokens' queries",
+      shape(
+        2, 35, 140, heads: 4, 2, width: 16, first: short(35, seed: 2) + short(35, seed: 3),
+        positions: (0..<70).map { Int32($0 % 35 * 4 + $0 / 35) }), 0
     ),
     ("beyond one block of keys", shape(1, 600, 600, heads: 1, 1, width: 16), 0),
     ("a long cache", shape(2, 1, 700, heads: 8, 2, width: 64, lengths: [700, 389]), 0),
@@ -296,4 +320,45 @@ func `a query alone gets the bits that it gets among others`(
     }
   }
   withExtendedLifetime((k, v)) {}
+}
+
+@Test(arguments: Precision.allCases, [(4, 4, 16), (6, 2, 7), (2, 1, 40)])
+func `a packed example gets the bits that it gets alone`(
+  _ precision: Precision, _ sizes: (Int, Int, Int)
+) {
+  let (heads, keyValueHeads, width) = sizes
+  let lengths = [3, 20, 5, 16, 17, 1, 9, 41]
+  let starts = lengths.indices.map { lengths[..<$0].reduce(0, +) }
+  let first = zip(starts, lengths).flatMap { Array(repeating: Int32($0), count: $1) }
+  func random(_ seed: UInt64, _ heads: Int) -> Sample {
+    Sample(
+      random: seed,
+      Shape(rows: first.count, columns: heads * width, gap: 1, precision: precision))
+  }
+  let (q, k, v) = (random(1, heads), random(2, keyValueHeads), random(3, keyValueHeads))
+  func attended(_ rows: Range<Int>, firstKey: [Int32]?) -> [Sample] {
+    func part(_ x: Sample) -> Sample {
+      Sample(rows.count, x.matrix.columns, precision) { x[rows.lowerBound + $0, $1] }
+    }
+    let (ownQ, ownK, ownV) = (part(q), part(k), part(v))
+    let shape = AttentionShape(
+      sequences: 1, queryLength: rows.count, keyCapacity: rows.count, heads: heads,
+      keyValueHeads: keyValueHeads, headWidth: width, scale: 0.3, firstKey: firstKey)
+    let o = Sample(rows.count, q.matrix.columns, precision)
+    let sums = Sample(heads, rows.count, precision)
+    attention(
+      queries: ownQ.matrix, keys: ownK.matrix, values: ownV.matrix, shape: shape, into: o.matrix,
+      logSumExp: sums.matrix, team: ThreadTeam(size: 1))
+    return withExtendedLifetime((ownQ, ownK, ownV)) { [o, sums] }
+  }
+  let packed = attended(0..<first.count, firstKey: first)
+  for (start, length) in zip(starts, lengths) {
+    let alone = attended(start..<start + length, firstKey: nil)
+    for row in 0..<length {
+      for column in 0..<q.matrix.columns {
+        #expect(packed[0][start + row, column] == alone[0][row, column])
+      }
+      for head in 0..<heads { #expect(packed[1][head, start + row] == alone[1][head, row]) }
+    }
+  }
 }
