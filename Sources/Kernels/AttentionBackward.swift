@@ -58,8 +58,8 @@ private func attendBackward<Scalar: KernelScalar>(
   let logSums = scratch.take(1, step: step).base
   let dots = scratch.take(1, step: step).base
   let scales = scratch.take(1, step: step).base
-  let keys = rows.keys(memory.k, copy: keyCopy, rows: rows.count)
-  let values = rows.keys(memory.v, copy: valueCopy, rows: rows.count)
+  let keys = rows.keys(memory.k, copy: keyCopy, for: all)
+  let values = rows.keys(memory.v, copy: valueCopy, for: all)
   dk.base.update(repeating: 0, count: capacity * width)
   dv.base.update(repeating: 0, count: capacity * width)
   scales.update(repeating: Scalar(rows.shape.scale), count: step)
@@ -83,7 +83,8 @@ private func attendBackward<Scalar: KernelScalar>(
       }
     }
     let seen = block.seen
-    var from = seen.lowerBound
+    let start = block.firstKey(of: rows.keyCount)
+    var from = start
     repeat {
       let columns = from..<max(from, min(from + blockKeys, seen.upperBound))
       block.multiply(
@@ -98,7 +99,7 @@ private func attendBackward<Scalar: KernelScalar>(
       }
       block.sumKeys(
         scoreGradients, from: from, columns, keys, into: dq, width: width,
-        accumulate: from > seen.lowerBound)
+        accumulate: from > start)
       block.sumRows(
         RowSum(weights: probabilities, rows: outputGradients, sums: dv),
         RowSum(weights: scoreGradients, rows: queries, sums: dk), from: from, columns, width: width)

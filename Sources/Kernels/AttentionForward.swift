@@ -55,15 +55,15 @@ private func attend<Scalar: KernelScalar>(
   let outputs = scratch.take(step, step: width)
   let inverses = scratch.take(1, step: step).base
   let logSums = scratch.take(1, step: step).base
-  let keys = rows.keys(memory.k, copy: keyCopy, rows: part.lanes)
-  let values = rows.keys(memory.v, copy: valueCopy, rows: part.lanes)
+  let keys = rows.keys(memory.k, copy: keyCopy, for: part)
+  let values = rows.keys(memory.v, copy: valueCopy, for: part)
 
   var first = 0
   while first < part.count {
     let block = part.start(first, most: 2)
     first += block.count
     let visible = block.seen
-    let start = visible.lowerBound
+    let start = block.firstKey(of: rows.keyCount)
     rows.pack(
       memory.q, block, scale: rows.shape.scale / naturalPerBinary, into: queries,
       across: queriesAcross)

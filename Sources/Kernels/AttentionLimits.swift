@@ -80,6 +80,19 @@ struct RowBlock<Scalar: KernelScalar> {
     return RowBlock(vectors: own, count: length)
   }
 
+  /// At least as many keys as a block of so many vectors sees.
+  func most(_ vectorsOfBlock: Int) -> Int {
+    (0..<count).reduce(0) { max($0, vectors[$1].keys.any.count) } * vectorsOfBlock
+  }
+
+  /// Where the tiles of keys begin for these rows: none of them ends behind the last key, unless
+  /// there are fewer keys than in the tiles.
+  func firstKey(of keyCount: Int) -> Int {
+    let keys = seen
+    let room = (keys.count + tileRows - 1) & ~(tileRows - 1)
+    return min(keys.lowerBound, max(0, keyCount - room))
+  }
+
   /// The keys that any row sees.
   @inline(__always)
   var seen: Range<Int> {

@@ -159,17 +159,17 @@ struct AttentionRows {
     }
   }
 
-  /// All keys (or values) with whole vectors in each row and whole tiles of rows.
+  /// All keys (or values) with whole vectors in each row and room for whole tiles of rows.
   ///
-  /// Copied, so that they lie close together, unless they serve few rows and can be read in place;
-  /// what then stands behind the last key is not looked at by any row.
+  /// Copied, so that they lie close together, unless few rows see them or each row few of them, and
+  /// they can be read in place; what then stands behind the last key is not looked at by any row.
   @inline(never)
   func keys<Scalar: KernelScalar>(
-    _ matrix: Matrix, copy: TileColumns<Scalar>, rows: Int
+    _ matrix: Matrix, copy: TileColumns<Scalar>, for rows: RowBlock<Scalar>
   ) -> TileColumns<Scalar> {
-    if rows < 32 && headWidth % Scalar.laneCount == 0
-      && sequence * shape.keyCapacity + keyCount + tileRows <= matrix.rows
-    {
+    let few =
+      rows.lanes < 32 && sequence * shape.keyCapacity + keyCount + tileRows <= matrix.rows
+    if headWidth % Scalar.laneCount == 0 && (few || rows.most(4) + tileRows <= keyCount) {
       return TileColumns(base: start(Scalar.self, ofKey: 0, in: matrix), step: matrix.stride)
     }
     forLanes(Scalar.self, headWidth) { c, n in
