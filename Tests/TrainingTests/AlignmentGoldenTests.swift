@@ -110,7 +110,7 @@ import Training
     let shape = [logits.count / columns, columns]
     var found: [String: [Double]] = [:]
     let divergence = try onTape([(shape, logits)]) { operands in
-      let other = operands[0].tape.device.tensor(shape, reference)
+      let other = operands[0].tape.device.tensor(TensorShape(shape), reference)
       let rows = relativeEntropy(of: operands[0], to: other)
       found["kl"] = rows.value.elements
       return scaledSum(rows, factor: 1)

@@ -128,10 +128,10 @@ func onTape(
 ) throws -> (value: Double, gradients: [[Double]]) {
   let device = try Device(precision: .float64, threads: 1)
   let tape = Tape(device)
-  let gradients = operands.map { device.tensor($0.shape) }
+  let gradients = operands.map { device.tensor(TensorShape($0.shape)) }
   let slots = gradients.map { GradientSlot(into: $0, on: device) }
   let variables = zip(operands, slots).map { operand, slot in
-    tape.variable(device.tensor(operand.shape, operand.values), gradient: slot)
+    tape.variable(device.tensor(TensorShape(operand.shape), operand.values), gradient: slot)
   }
   let result = loss(variables)
   let value = result.value.scalar

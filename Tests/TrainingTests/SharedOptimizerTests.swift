@@ -54,7 +54,7 @@ import Training
     let expected = whole.enumerated().map { index, parameter in
       func zeros() -> Tensor {
         Tensor(
-          shape: parameter.shape, precision: precision,
+          shape: TensorShape(parameter.shape), precision: precision,
           storage: Storage(bytes: parameter.count * precision.bytes))
       }
       let (first, second) = (zeros(), zeros())
