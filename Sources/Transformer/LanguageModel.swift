@@ -5,9 +5,7 @@ import Parallel
 import Tensors
 
 /// Pre-norm block: x + attention(norm x), then + feed-forward(norm).
-///
-/// A class: handed on as a value it would count thirty references each time.
-final class Block {
+struct Block {
   let inputNorm: Parameter
   let attention: Attention
   let outputNorm: Parameter
