@@ -133,8 +133,10 @@ private func differentiate<Scalar: KernelScalar>(
       var p = (Lanes(scores + offset) - logSums).powerOfTwo()
       var ds = p * (Lanes(gradients + offset) - dots)
       if part != 1 {
-        p = p.shown(key, between: before, behind, else: .zero)
-        ds = ds.shown(key, between: before, behind, else: .zero)
+        p = p.kept(where: behind, exceeds: key, else: .zero)
+          .kept(where: key, exceeds: before, else: .zero)
+        ds = ds.kept(where: behind, exceeds: key, else: .zero)
+          .kept(where: key, exceeds: before, else: .zero)
       }
       p.store(to: scores + offset)
       ds.store(to: gradients + offset)

@@ -105,7 +105,10 @@ private func softmax<Scalar: KernelScalar>(
     var key = Lanes(Scalar(keys.lowerBound))
     for _ in keys {
       var score = Lanes(place)
-      if part != 1 { score = score.shown(key, between: before, behind, else: lowest) }
+      if part != 1 {
+        score = score.kept(where: behind, exceeds: key, else: lowest)
+          .kept(where: key, exceeds: before, else: lowest)
+      }
       largest = largest.larger(score)
       place += step
       key = key + Lanes(1)
@@ -120,7 +123,10 @@ private func softmax<Scalar: KernelScalar>(
     var key = Lanes(Scalar(keys.lowerBound))
     for _ in keys {
       var power = (Lanes(place) - largest).powerOfTwo()
-      if part != 1 { power = power.shown(key, between: before, behind, else: .zero) }
+      if part != 1 {
+        power = power.kept(where: behind, exceeds: key, else: .zero)
+          .kept(where: key, exceeds: before, else: .zero)
+      }
       power.store(to: place)
       sum = sum + power
       place += step

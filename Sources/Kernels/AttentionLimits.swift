@@ -42,15 +42,6 @@ struct RowVector<Scalar: KernelScalar> {
   var eights = (VisibleKeys(), VisibleKeys())
 }
 
-extension LaneVector {
-  /// The lanes of rows that see `key`, row i those between before[i] and behind[i], the others
-  /// `hidden`.
-  @inline(__always)
-  func shown(_ key: Self, between before: Self, _ behind: Self, else hidden: Self) -> Self {
-    kept(where: behind, exceeds: key, else: hidden).kept(where: key, exceeds: before, else: hidden)
-  }
-}
-
 /// Neighbouring vectors of rows that are worked on together.
 struct RowBlock<Scalar: KernelScalar> {
   let vectors: UnsafeMutablePointer<RowVector<Scalar>>

@@ -75,10 +75,40 @@ func logSumExp<Scalar: KernelScalar>(_ count: Int, _ x: Pointer<Scalar>) -> Scal
 @inline(__always)
 private func logSumExpRows<Scalar: KernelScalar>(
   _ type: Scalar.Type, _ x: Matrix, _ y: Matrix, _ team: ThreadTeam
-) {
+) where Scalar.Lanes: PowerLanes {
   let result = y.pointer(type)
   team.forRows(x.rows, width: x.columns) { rows in
+    guard x.columns > Scalar.laneCount else {
+      return logSumExpNarrowRows(type, x, rows, into: result)
+    }
     for row in rows { result[row] = logSumExp(x.columns, x.row(type, row)) }
+  }
+}
+
+/// The same of rows that fill one register each, as a router's, with one logarithm for a register of
+/// them.
+@inline(__always)
+private func logSumExpNarrowRows<Scalar: KernelScalar>(
+  _ type: Scalar.Type, _ x: Matrix, _ rows: Range<Int>, into result: Pointer<Scalar>
+) where Scalar.Lanes: PowerLanes {
+  typealias Lanes = Scalar.Lanes
+  let columns = x.columns
+  withUnsafeTemporaryAllocation(of: Scalar.self, capacity: Lanes.count) { memory in
+    let totals = memory.baseAddress!
+    totals.update(repeating: 1, count: Lanes.count)
+    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Lanes.count) {
+      let count = min(Lanes.count, rows.upperBound - first)
+      for i in 0..<count {
+        let source = x.row(type, first + i)
+        let lanes = source.lanes(0, columns, padding: -.infinity)
+        let top = lanes.largest()
+        let isFinite = top > -.infinity
+        result[first + i] = isFinite || columns == 0 ? top : top + source[0]
+        totals[i] = isFinite ? (lanes - Lanes(top)).exponential().sum() : 1
+      }
+      let tops = (result + first).lanes(0, count)
+      (result + first).set(0, count, tops + Lanes(totals).logarithm())
+    }
   }
 }
 
