@@ -14,7 +14,7 @@ public struct AttentionShape: Sendable {
   public var keyLengths: [Int]?
   /// [sequences · queryLength] the first key that a query sees; nil: key 0.
   public var firstKey: [Int32]?
-  /// [sequences · queryLength] the position of each query, not falling within a sequence: some tokens'
+  /// [sequences · queryLength] the position of each query among its sequence's keys: some tokens'
   /// queries alone. Nil: as `keyLengths` says.
   public var queryPositions: [Int32]?
 
@@ -124,8 +124,11 @@ private func requireAttention(
   if let positions = s.queryPositions {
     require(
       positions.count == s.sequences * s.queryLength
-        && positions.allSatisfy { 0..<Int32(s.keyCapacity) ~= $0 },
+        && positions.indices.allSatisfy {
+          0..<s.keyLength(of: $0 / s.queryLength) ~= Int(positions[$0])
+        },
       "\(positions.count) query positions up to \(positions.max() ?? 0) for "
-        + "\(s.sequences) × \(s.queryLength) queries and \(s.keyCapacity) keys")
+        + "\(s.sequences) × \(s.queryLength) queries and keys "
+        + "\(s.keyLengths?.description ?? "\(s.keyCapacity)")")
   }
 }

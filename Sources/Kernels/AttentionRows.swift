@@ -17,7 +17,6 @@ struct AttentionRows {
     headWidth = shape.headWidth
   }
 
-  var count: Int { shape.queryLength * group }
   var keyCount: Int { shape.keyLength(of: sequence) }
 
   /// Calls `body(i, start)` with the start of the row in lane i in a matrix shaped like q.

@@ -243,7 +243,7 @@ extension Communicator {
 // MARK: - Tensors in, tensors out; not recorded
 
 extension Communicator {
-  /// The rows of all ranks, in rank order.
+  /// The rows of all ranks, in rank order. Alone it is x itself, not to be written into.
   public func allGather(_ x: Tensor, counts: [Int], on device: Device) -> Tensor {
     guard size > 1 else { return x }
     let y = device.tensor(x.shape.replacing(first: counts.reduce(0, +)))
@@ -251,7 +251,8 @@ extension Communicator {
     return y
   }
 
-  /// The columns of all ranks side by side: [T, columns[rank]] gives [T, Σ columns].
+  /// The columns of all ranks side by side: [T, columns[rank]] gives [T, Σ columns]. Alone it is x
+  /// itself, not to be written into.
   public func allGatherColumns(_ x: Tensor, columns: [Int], on device: Device) -> Tensor {
     guard size > 1 else { return x }
     let rows = x.rows

@@ -22,19 +22,20 @@ public struct GroupedExchange {
   private let order: [Int32]?
   private let inverse: [Int32]?
 
-  /// `counts[g]` rows here are of group g, of all groups; `owners` hold equally many groups each, in
-  /// order. Meets one collective on each of the two.
-  public init(counts: [Int], owners: Communicator, sharers: Communicator) {
+  /// Of one rank, where all rows are at once.
+  fileprivate init(alone counts: [Int], owners: Communicator, sharers: Communicator) {
+    self.owners = owners
+    self.sharers = sharers
+    offsets = counts.offsets + [counts.reduce(0, +)]
+    (send, receive, shared) = ([], [], [])
+    (order, inverse) = (nil, nil)
+  }
+
+  fileprivate init(counts: [Int], owners: Communicator, sharers: Communicator) {
     require(
       counts.count % owners.size == 0, "\(counts.count) groups over \(owners.size) ranks")
     self.owners = owners
     self.sharers = sharers
-    guard owners.size * sharers.size > 1 else {
-      offsets = counts.offsets + [counts.reduce(0, +)]
-      (send, receive, shared) = ([], [], [])
-      (order, inverse) = (nil, nil)
-      return
-    }
     let groups = counts.count / owners.size
     send = (0..<owners.size).map { counts[$0 * groups..<($0 + 1) * groups].reduce(0, +) }
     // [sources][groups] of this rank; of all sharers one after another.
@@ -93,5 +94,16 @@ extension [Int] {
   /// Sums of consecutive runs of `length`.
   fileprivate func rowSums(of length: Int) -> [Int] {
     stride(from: 0, to: count, by: length).map { self[$0..<$0 + length].reduce(0, +) }
+  }
+}
+
+extension Communicator {
+  /// The way of rows to the ranks that hold their groups: `counts[g]` of this rank's are of group g, of
+  /// all groups; these ranks hold equally many groups each, in order, and `sharers` slices of them.
+  /// Meets one collective on each of the two.
+  public func groupedExchange(counts: [Int], sharers: Communicator) -> GroupedExchange {
+    size * sharers.size > 1
+      ? GroupedExchange(counts: counts, owners: self, sharers: sharers)
+      : GroupedExchange(alone: counts, owners: self, sharers: sharers)
   }
 }

@@ -22,7 +22,6 @@ public final class RowsUnderWay {
     self.send = send
     self.receive = receive
     tape = x.tape
-    guard group.size > 1 else { return }
     let value = tape.device.tensor([receive.reduce(0, +), x.value.columns])
     let pending = group.startExchange(
       x.value.matrix, counts: send, into: value.matrix, counts: receive)
@@ -33,6 +32,14 @@ public final class RowsUnderWay {
       pending.wait()
       gradient?.add(dx)
     }
+  }
+
+  /// Rows that are where they belong.
+  init(arrived x: Variable, in group: Communicator) {
+    self.group = group
+    self.x = x
+    (send, receive) = ([], [])
+    tape = x.tape
   }
 
   /// The rows that came; called once.
@@ -57,6 +64,8 @@ extension Communicator {
   ///
   /// Its dual is the same with the two sides exchanged.
   public func startExchanged(_ x: Variable, send: [Int], receive: [Int]) -> RowsUnderWay {
-    RowsUnderWay(x, send: send, receive: receive, over: self)
+    size > 1
+      ? RowsUnderWay(x, send: send, receive: receive, over: self)
+      : RowsUnderWay(arrived: x, in: self)
   }
 }

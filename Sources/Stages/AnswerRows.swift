@@ -18,19 +18,17 @@ struct AnswerRows {
   private let packing: Bool
   private let asking: Bool
 
-  /// With `packing` several answers share a row; without it each has one of its own. With `asking` batches
-  /// ask for the outputs that are looked at; without it for those of all tokens, as routers want that
-  /// learn from every token.
+  /// Several answers share a row, and batches ask for the outputs alone that are looked at, unless the
+  /// `routers` that learn from them want sequences apart, or all tokens.
   init(
-    prompts: [[Int32]], answers: [[Int32]], padding: Int32, packing: Bool = true,
-    asking: Bool = true
+    prompts: [[Int32]], answers: [[Int32]], padding: Int32, routers: [RouterConfiguration] = []
   ) {
     require(prompts.count == answers.count, "\(prompts.count) prompts, \(answers.count) answers")
     self.prompts = prompts
     self.answers = answers
     self.padding = padding
-    self.packing = packing
-    self.asking = asking
+    packing = !routers.contains(where: \.balancesSequences)
+    asking = !routers.contains(where: \.learnsFromEveryToken)
     length = zip(prompts, answers).map { $0.count + $1.count }.max() ?? 1
     mask = AnswerMask(
       lengths: answers.map(\.count), columns: max(answers.map(\.count).max() ?? 1, 1))
@@ -56,8 +54,8 @@ struct AnswerRows {
     parts(of: rows, microBatch: microBatch, over: data).map { batch($0, scoring: true) }
   }
 
-  /// Of so many answers at a time; all at once they are shared by their tokens, so that no rank waits long
-  /// for another.
+  /// A data rank's share in parts of `microBatch` answers; where that is 0 one part, shared by tokens so
+  /// that no rank waits long for another.
   private func parts(
     of rows: [Int], microBatch: Int, over data: Communicator
   ) -> [[Int]] {
@@ -66,6 +64,7 @@ struct AnswerRows {
         .parts(of: microBatch, dealing: rows.count, over: data).map { Array($0) }
     }
     let lengths = rows.map { prompts[$0].count + answers[$0].count }
+    require(lengths.allSatisfy { $0 > 0 }, "an answer without a token, to no prompt")
     let total = lengths.reduce(0, +)
     var before = 0
     return [

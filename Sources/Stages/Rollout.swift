@@ -53,12 +53,10 @@ struct RolloutSource {
     (options.seed, options.stream) = (seed, name)
     let answers = model.generate(
       sharing: prompts, options, samples: prompts.indices.map { firstSample + $0 })
-    let routers = [trainer, critic].compactMap { $0?.model.configuration.router }
     return (
       AnswerRows(
         prompts: prompts, answers: answers.map(\.tokens), padding: template.padding,
-        packing: !trainer.model.configuration.router.balancesSequences,
-        asking: !routers.contains(where: \.learnsFromEveryToken)),
+        routers: [trainer, critic].compactMap { $0?.model.configuration.router }),
       answers.map(\.isFinished)
     )
   }

@@ -40,6 +40,7 @@ public struct TensorShape: Sendable, Equatable {
   /// The same with another first size.
   @inlinable
   public func replacing(first size: Int) -> TensorShape {
+    require(count > 0, "a number has no first size")
     var shape = self
     shape.set(0, size)
     return shape

@@ -113,7 +113,7 @@ struct Attention {
       v = clamped(v, to: configuration.clipQKV)
     }
     q = rotary(
-      q, headWidth: headWidth, positions: queries?.positions ?? batch.positions, rotations)
+      q, headWidth: headWidth, positions: queries?.rotaryPositions ?? batch.positions, rotations)
     k = rotary(
       k, headWidth: headWidth, positions: Array(batch.positions[sharers.ownShare(of: tokens)]),
       rotations)
@@ -124,12 +124,12 @@ struct Attention {
       keyCapacity: batch.length, heads: q.value.columns / headWidth,
       keyValueHeads: k.value.columns / headWidth, headWidth: headWidth,
       scale: 1 / Double(headWidth).squareRoot(), firstKey: queries?.firstKey ?? batch.firstKey,
-      queryPositions: queries?.places)
+      queryPositions: queries?.positions)
     if let cache {
       let seen = cache.append(layer: layer, keys: k.value, values: v.value, length: batch.length)
       shape.keyCapacity = cache.capacity
       shape.keyLengths = seen.lengths
-      shape.queryPositions = queries?.places(behind: seen.lengths.map { $0 - batch.length })
+      shape.queryPositions = queries?.positions(behind: seen.lengths.map { $0 - batch.length })
       k = tape.constant(seen.keys)
       v = tape.constant(seen.values)
     }

@@ -17,7 +17,7 @@ extension ModelConfiguration {
 
   /// Floating-point operations of forward and backward over `sequences` of `length` tokens:
   /// 6 · active parameters · tokens, and 6 · sequences · length² · heads · head width · layers for
-  /// attention (the causal half counted).
+  /// attention (the causal half counted). Of batches that ask for some tokens only it is too much.
   public func trainingOperations(sequences: Int, length: Int) -> Double {
     let products = 6 * Double(activeParameters) * Double(sequences * length)
     let scores =

@@ -177,8 +177,10 @@ private struct Decoding {
     place()
   }
 
-  /// Goes on with a token of each sequence. Those whose prompts need no more are left out as soon as they
-  /// are an eighth of all.
+  /// Keys and values of those that go on are moved when one in so many has ended, not for every one.
+  private static let endedPart = 8
+
+  /// Goes on with a token of each sequence, and leaves out those whose prompts need no more.
   mutating func advance(with tokens: [Int32], where isNeeded: (_ prompt: Int) -> Bool) {
     seen += batch.length
     var tokens = tokens
@@ -187,7 +189,7 @@ private struct Decoding {
       // Other ranks go on.
       cache = model.keyValueCache(sequences: 0, capacity: 1)
       (prompts, padding, tokens) = ([], [], [])
-    } else if 8 * (prompts.count - rows.count) >= prompts.count {
+    } else if Self.endedPart * (prompts.count - rows.count) >= prompts.count {
       cache.keep(rows)
       prompts = rows.map { prompts[$0] }
       padding = rows.map { padding[$0] }

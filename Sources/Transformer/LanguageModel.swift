@@ -170,7 +170,7 @@ public final class LanguageModel {
       outputMatrix.on(hidden.tape))
   }
 
-  /// log p of each of this rank's tokens' labels [T, 1]; `labels` are of the whole batch.
+  /// log p of each of this rank's tokens' labels [T, 1]; `labels` are of all the batch's outputs.
   public func logProbabilities(
     _ hidden: Variable, labels: [Int32], logits given: Variable? = nil
   ) -> Variable {

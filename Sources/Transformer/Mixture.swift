@@ -55,7 +55,7 @@ struct Mixture {
       ? [routing.choices]
       : (0..<parts).map { routing.choices(ofTokens: share(of: tokens, part: $0, of: parts)) }
     let ways = choices.map {
-      GroupedExchange(counts: $0.counts, owners: groups.expert, sharers: groups.expertTensor)
+      groups.expert.groupedExchange(counts: $0.counts, sharers: groups.expertTensor)
     }
     let going = choices.indices.map { part in
       (

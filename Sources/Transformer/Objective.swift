@@ -48,7 +48,7 @@ public struct Objective {
 extension LanguageModel {
   /// This rank's part of the objective for one micro-batch.
   ///
-  /// `labels[t]` is the token that position t predicts, −100 where there is none. `logits` may
+  /// `labels[t]` is the token that output t predicts, −100 where there is none. `logits` may
   /// be looked at before (they are overwritten in backward).
   public func objective(
     _ output: Output, labels: [Int32], _ batch: Batch, counts: BatchCounts,

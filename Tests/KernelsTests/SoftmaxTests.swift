@@ -90,6 +90,19 @@ func `log-sum-exp is its formula`(_ shape: Shape) {
 }
 
 @Test(arguments: Precision.allCases)
+func `log-sum-exp of equal numbers is the logarithm of how many they are`(_ precision: Precision) {
+  let team = ThreadTeam(size: 1)
+  for count in Array(1...70) + [255, 1000, 4096, 50_257, 1_000_003] {
+    let zeros = Sample(1, count, precision) { _, _ in 0 }
+    let found = Sample(1, 1, precision)
+    logSumExp(zeros.matrix, into: found.matrix, team: team)
+    let truth = log(Double(count))
+    let place = precision == .float32 ? Double(Float(truth).ulp) : truth.ulp
+    #expect(abs(found[0, 0] - truth) <= 1.5 * place, "of \(count): \(found[0, 0]), \(truth)")
+  }
+}
+
+@Test(arguments: Precision.allCases)
 func `each value of the exponential within the sigmoid is right to its last places`(
   _ precision: Precision
 ) {

@@ -28,6 +28,16 @@ import Transformer
         $0.ppo.klEstimator = .k3
         $0.training.recompute = .block
       },
+      Case(testDescription: "ppo, tokens asked for, replay, reward model", stage: .ppo) {
+        ($0.model.router.balanceCoefficient, $0.model.router.zCoefficient) = (0, 0)
+        $0.rollout.reward = .model
+        $0.rollout.rewardModel = "\($0.run.folder)/reward"
+        $0.rollout.routing = .replay
+      },
+      Case(testDescription: "grpo, tokens asked for, recomputed", stage: .grpo) {
+        ($0.model.router.balanceCoefficient, $0.model.router.zCoefficient) = (0, 0)
+        $0.training.recompute = .block
+      },
       Case(testDescription: "grpo", stage: .grpo) { $0.grpo.klCoefficient = 0.1 },
       Case(testDescription: "grpo of sequences, accumulated", stage: .grpo) {
         $0.grpo.importance = .sequence
@@ -121,17 +131,20 @@ import Transformer
   }
 
   @Test(arguments: [StageName.ppo, .grpo])
-  func `rows that answers share teach what rows of one answer teach`(kind: StageName) throws {
+  func `shared rows and tokens asked for teach what rows of one answer and all tokens teach`(
+    kind: StageName
+  ) throws {
     let fixture = try StageFixture.withFirstModels()
     func measured(balance: Double) throws -> [Measure] {
       let configuration = fixture.configuration(kind) {
         ($0.rollout.epochs, $0.rollout.minibatches) = (1, 1)
         $0.model.router.balanceScope = .sequence
-        $0.model.router.balanceCoefficient = balance
+        ($0.model.router.balanceCoefficient, $0.model.router.zCoefficient) = (balance, 0)
       }
       return try measure(configuration, layout: "data=1", ranks: 1, steps: 1).ranks
     }
-    // Sequences that are balanced one by one have rows of their own; so little balance teaches nothing.
+    // Sequences that are balanced one by one have rows of their own, and ask for all tokens; so little
+    // balance teaches nothing.
     let apart = try measured(balance: 1e-30)
     compare(try measured(balance: 0), with: apart[0], "\(kind)", figures: StageBar.layout)
   }

@@ -33,32 +33,47 @@ import Transformer
     }
   }
 
-  @Test func `gradients are those of all tokens with labels at these alone`() throws {
-    let changes: [(inout ModelConfiguration) -> Void] = [
-      { _ in },
-      {
+  struct Case: CustomTestStringConvertible, Sendable {
+    let testDescription: String
+    let change: @Sendable (inout ModelConfiguration) -> Void
+
+    static let all = [
+      Case(testDescription: "mixtures") { _ in },
+      Case(testDescription: "a dense last layer") {
         $0.denseLayers = [1]
         $0.denseWidth = 13
-      }, { $0.queryKeyNorm = .head }, { $0.attentionBias = true },
-      { $0.router.sharedExperts = 1 }, { $0.layers = 1 },
+      },
+      Case(testDescription: "norm per head") { $0.queryKeyNorm = .head },
+      Case(testDescription: "biases") { $0.attentionBias = true },
+      Case(testDescription: "a shared expert") { $0.router.sharedExperts = 1 },
+      Case(testDescription: "one layer") { $0.layers = 1 },
     ]
-    for change in changes {
-      let run = try Self.run(change)
-      for recomputes in [false, true] {
-        run.model.recomputesBlocks = recomputes
-        let all = run.trainer.gradients([whole])
-        let expected = run.model.parameters.parameters.map(\.gradient.elements)
-        let some = run.trainer.gradients([asking])
-        #expect(abs(some.loss - all.loss) <= 1e-13 * abs(all.loss))
-        for (parameter, expected) in zip(run.model.parameters.parameters, expected) {
-          let largest = expected.reduce(0) { max($0, abs($1)) }
-          let difference = zip(parameter.gradient.elements, expected).reduce(0) {
-            max($0, abs($1.0 - $1.1))
-          }
-          #expect(difference <= 1e-12 * largest, "\(parameter.name)")
-        }
+  }
+
+  @Test(arguments: Case.all, [false, true])
+  func `gradients are those of all tokens with labels at these alone`(
+    kind: Case, recomputes: Bool
+  ) throws {
+    let run = try Self.run(kind.change)
+    run.model.recomputesBlocks = recomputes
+    let all = run.trainer.gradients([whole])
+    let expected = run.model.parameters.parameters.map(\.gradient.elements)
+    let some = run.trainer.gradients([asking])
+    #expect(abs(some.loss - all.loss) <= 1e-13 * abs(all.loss))
+    for (parameter, expected) in zip(run.model.parameters.parameters, expected) {
+      let largest = expected.reduce(0) { max($0, abs($1)) }
+      for (index, pair) in zip(parameter.gradient.elements, expected).enumerated() {
+        #expect(
+          abs(pair.0 - pair.1) <= 1e-12 * largest,
+          "\(parameter.name)[\(index)] \(pair.0) instead of \(pair.1)")
       }
     }
+  }
+
+  @Test func `a batch that asks for nothing teaches nothing`() throws {
+    let run = try Self.run()
+    let result = run.trainer.gradients([whole.asking { _ in false }])
+    #expect(result.loss == 0 && result.gradientNorm == 0 && result.counts.routed == [22, 0])
   }
 
   @Test func `the last router counts the tokens that are asked for`() throws {
@@ -67,16 +82,21 @@ import Transformer
     #expect(result.counts.tokens == 22 && result.counts.labels == 7)
     #expect(result.counts.routed == [22, 7])
     #expect(result.counts.expertChoices.map { $0.reduce(0, +) } == [44, 14])
-    // 1 at perfect balance of a layer's own tokens, whose number it is divided by.
-    #expect(result.routers.allSatisfy { $0.balance >= 0.9 })
+    // E / (k·T²) · Σ_e (Σ_t p_te) · c_e with the layer's own tokens as T.
+    for (layer, tokens) in [22.0, 7.0].enumerated() {
+      let (router, chosen) = (result.routers[layer], result.counts.expertChoices[layer])
+      let sum = zip(router.probabilities, chosen).reduce(0) { $0 + $1.0 * Double($1.1) }
+      let expected = 6 / (2 * tokens * tokens) * sum
+      #expect(abs(router.balance - expected) <= 1e-12 * expected)
+    }
   }
 
   @Test func `labels are of the tokens that are asked for`() throws {
-    let output = try Self.run().model
+    let model = try Self.run().model
     let batch = asking.batch
     let tape = Tape(try Device(precision: .float64, threads: 1), recording: false)
-    let all = output.forward(whole.batch, on: tape)
-    let some = output.forward(batch, on: tape)
+    let all = model.forward(whole.batch, on: tape)
+    let some = model.forward(batch, on: tape)
     #expect(some.tokens == 0..<7 && some.hidden.shape == [7, 24])
     #expect(some.routings.map(\.tokens) == [Array(0..<22), [2, 3, 5, 6, 9, 10, 19]])
     let expected = [2, 3, 5, 6, 9, 10, 19].flatMap {
