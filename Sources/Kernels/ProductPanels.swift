@@ -35,7 +35,7 @@ struct PanelProduct<Scalar: KernelScalar> {
   private var depth: Int { transposed == .left ? a.rows : a.columns }
   private var panelWidth: Int { 2 * Scalar.laneCount }
   /// Whether too few panels meet the rows of aᵀ for packing these to pay.
-  private var readsRowsInPlace: Bool { area.columns.count <= 4 * panelWidth }
+  private var readsRowsInPlace: Bool { c.columns <= 4 * panelWidth }
 
   /// c = scale · op(a) · op(b) (+ c) over the area, on the calling thread.
   @inline(__always)

@@ -13,7 +13,7 @@ results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 rate() { sed 's/.*"tokens_per_second" *: *\([0-9.]*\).*/\1/'; }
 ours() {
-  "$apus" benchmark configs/bench-b.yaml --set run.threads=2 --generate "$1" --steps 5 --warmup 1 \
+  "$apus" benchmark configs/bench-b.yaml --set run.threads=2 --generate "$1" --steps 20 --warmup 2 \
     --json | tee -a /dev/stderr | rate
 }
 peer() {
