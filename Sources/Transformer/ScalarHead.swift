@@ -33,8 +33,8 @@ extension LanguageModel {
     return rowStableLinear(hidden, scalarHead.on(hidden.tape))
   }
 
-  /// The head's number for each of these tokens among the batch's outputs, which rise: [tokens, 1], alike on all
-  /// ranks of the tensor group.
+  /// The head's number for each of these tokens among the batch's outputs, which rise: [tokens, 1], alike
+  /// on all ranks of the tensor group.
   public func scores(_ output: Output, ofTokens tokens: [Int]) -> Variable {
     var places = [Int](repeating: -1, count: output.tokens.count)
     for (place, token) in tokens.enumerated() where output.tokens.contains(token) {
