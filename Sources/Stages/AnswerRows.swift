@@ -16,10 +16,13 @@ struct AnswerRows {
   let length: Int
   private let padding: Int32
   private let packing: Bool
-  private let asking: Bool
+  /// Of prompts with their answers, where batches share rows.
+  private let beginnings: Beginnings?
+  /// Each answer's place among all when those that begin alike are neighbours.
+  private let places: [Int]
 
-  /// Several answers share a row, and batches ask for the outputs alone that are looked at, unless the
-  /// `routers` that learn from them want sequences apart, or all tokens.
+  /// Several answers lie in a row, batches ask for the outputs alone that are looked at, and equal beginnings
+  /// are computed once, unless the `routers` that learn from them want sequences apart, or all tokens.
   init(
     prompts: [[Int32]], answers: [[Int32]], padding: Int32, routers: [RouterConfiguration] = []
   ) {
@@ -28,7 +31,13 @@ struct AnswerRows {
     self.answers = answers
     self.padding = padding
     packing = !routers.contains(where: \.balancesSequences)
-    asking = !routers.contains(where: \.learnsFromEveryToken)
+    let whole = zip(prompts, answers).map { $0 + $1 }
+    beginnings = routers.contains(where: \.learnsFromEveryToken) ? nil : Beginnings(whole)
+    var places = Array(whole.indices)
+    for (place, number) in whole.indices.sorted(by: {
+      whole[$0].lexicographicallyPrecedes(whole[$1])
+    }).enumerated() { places[number] = place }
+    self.places = places
     length = zip(prompts, answers).map { $0.count + $1.count }.max() ?? 1
     mask = AnswerMask(
       lengths: answers.map(\.count), columns: max(answers.map(\.count).max() ?? 1, 1))
@@ -59,6 +68,7 @@ struct AnswerRows {
   private func parts(
     of rows: [Int], microBatch: Int, over data: Communicator
   ) -> [[Int]] {
+    let rows = beginnings == nil ? rows : rows.sorted { places[$0] < places[$1] }
     guard microBatch == 0 else {
       return Array(rows[data.ownShare(of: rows.count)])
         .parts(of: microBatch, dealing: rows.count, over: data).map { Array($0) }
@@ -89,6 +99,7 @@ struct AnswerRows {
     var batch = rows.microBatch(length: length, padding: padding).batch
     var homes = [Int](repeating: -1, count: batch.tokens.count)
     var predicted = homes
+    var kinds = [Int32](repeating: -1, count: homes.count)
     var lastTokens: [Int] = []
     var next = 0
     for (index, row) in rows.enumerated() {
@@ -99,6 +110,7 @@ struct AnswerRows {
         let prompt = prompts[number].count
         for offset in example.tokens.indices {
           homes[first + offset] = number * self.length + offset
+          if let beginnings { kinds[first + offset] = beginnings.numbers[number][offset] }
           let token = offset + 1 - prompt
           guard answers[number].indices.contains(token) else { continue }
           predicted[first + offset] = number * mask.columns + token
@@ -107,9 +119,12 @@ struct AnswerRows {
         lastTokens.append(first - 1)
       }
     }
+    if let beginnings {
+      batch.shared = SharedTokens(kinds: kinds, kindCount: beginnings.count)
+    }
     if scoring {
       batch.asked = lastTokens
-    } else if asking {
+    } else if beginnings != nil {
       batch.asked = predicted.indices.filter { predicted[$0] >= 0 }
     }
     let places = batch.asked.map { $0.map { predicted[$0] } } ?? predicted

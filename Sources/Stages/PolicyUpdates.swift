@@ -144,12 +144,13 @@ struct ExpertShift {
   /// Compares what was chosen for this rank's tokens, padding left out.
   mutating func add(_ output: LanguageModel.Output, _ batch: AnswerBatch) {
     for (layer, routing) in output.routings.enumerated() {
-      for (index, token) in routing.tokens.enumerated() where batch.homes[token] >= 0 {
-        let place = batch.homes[token] * k
-        let then = experts[layer][place..<place + k]
+      for (token, row) in routing.rows(batch.micro.batch).enumerated() {
+        let home = batch.homes[token]
+        guard row >= 0 && home >= 0 else { continue }
+        let then = experts[layer][home * k..<(home + 1) * k]
         compared += 1
         // As many of either, and none twice.
-        if !routing.experts[index * k..<(index + 1) * k].allSatisfy(then.contains) { changed += 1 }
+        if !routing.experts[row * k..<(row + 1) * k].allSatisfy(then.contains) { changed += 1 }
       }
     }
   }

@@ -116,11 +116,13 @@ struct RolloutSource {
       table.set(3, critic.model.scalars(output.hidden).value.elements, at: places)
     }
     for (layer, routing) in policy.output.routings.enumerated() {
-      let first = routing.tokens.flatMap { token in
+      for (token, row) in routing.rows(batch.micro.batch).enumerated() {
         let home = batch.homes[token]
-        return home < 0 ? Array(repeating: -1, count: k) : Array(home * k..<(home + 1) * k)
+        guard row >= 0 && home >= 0 else { continue }
+        experts.set(
+          layer, routing.experts[row * k..<(row + 1) * k].map(Double.init),
+          at: home * k..<(home + 1) * k)
       }
-      experts.set(layer, routing.experts.map(Double.init), at: first)
     }
   }
 }

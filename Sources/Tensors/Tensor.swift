@@ -10,6 +10,8 @@ public final class Storage {
   private let arena: Arena?
   /// What this is a part of, and keeps.
   private let whole: Storage?
+  /// What was mapped for it.
+  private let mapping: UnsafeMutableRawBufferPointer?
   /// The same elements, read as matrices of rows × columns, turned for products with few rows.
   package var turned: (memory: Tensor, rows: Int, columns: Int)? {
     didSet { turnedPlace = turned.map { ($0.memory.base, $0.rows, $0.columns) } }
@@ -23,6 +25,7 @@ public final class Storage {
     self.bytes = bytes
     self.arena = arena
     whole = nil
+    mapping = nil
   }
 
   /// The part of `whole` that starts `offset` bytes in.
@@ -32,23 +35,29 @@ public final class Storage {
     self.bytes = bytes
     arena = nil
     self.whole = whole
+    mapping = nil
   }
 
-  /// Zeroed memory of its own, for what lives as long as the run (weights, gradients, moments).
+  /// Zeroed memory of its own, for what lives as long as the run (weights, gradients, moments): in huge
+  /// pages from an eighth of one on, which other ranks read sooner.
   public init(bytes: Int) {
+    let page = 2 << 20
+    let isLarge = 8 * bytes >= page
+    let size = isLarge ? (bytes + page - 1) / page * page + page : max(bytes, 1)
     let mapped = mmap(
-      nil, max(bytes, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+      nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     require(mapped != MAP_FAILED, "the system gives no memory for \(bytes) bytes: errno \(errno)")
-    base = mapped!
-    _ = madvise(base, bytes, adviseHugePages)
+    base = isLarge ? mapped!.alignedUp(toMultipleOf: page) : mapped!
+    if isLarge { _ = madvise(base, size - page, adviseHugePages) }
+    mapping = UnsafeMutableRawBufferPointer(start: mapped, count: size)
     self.bytes = bytes
     arena = nil
     whole = nil
   }
 
   deinit {
-    if whole != nil { return }
-    if let arena { arena.give(base, bytes) } else { munmap(base, max(bytes, 1)) }
+    if let arena { arena.give(base, bytes) }
+    if let mapping { munmap(mapping.baseAddress!, mapping.count) }
   }
 }
 

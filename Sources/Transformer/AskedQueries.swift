@@ -1,4 +1,4 @@
-// The last layer at some tokens alone: their queries, and their rows of the residual stream.
+// A layer at some tokens alone: their queries, and their rows of the residual stream.
 
 import Kernels
 import Parallel
@@ -62,14 +62,21 @@ extension AskedQueries {
 }
 
 extension Communicator {
-  /// Of rows that ranks share by token, those of the tokens that are asked for, shared anew.
-  func rows(of asked: [Int], in x: Variable, tokens: Int) -> Variable {
-    let own = ownShare(of: tokens)
+  /// Some rows of x, of which ranks share `count`, in the order in which they are `wanted`, shared anew.
+  func rows(_ wanted: [Int32], of x: Variable, count: Int) -> Variable {
+    guard size > 1 else { return select(x, rows: wanted) }
+    let own = ownShare(of: count)
     let chosen = select(
-      x, rows: asked.filter(own.contains).map { Int32($0 - own.lowerBound) })
-    let counts = (0..<size).map { part in
-      asked.count { share(of: tokens, part: part, of: size).contains($0) }
+      x, rows: wanted.filter { own.contains(Int($0)) }.map { $0 - Int32(own.lowerBound) })
+    let parts = (0..<size).map { part in
+      let rows = share(of: count, part: part, of: size)
+      return wanted.indices.filter { rows.contains(Int(wanted[$0])) }
     }
-    return ownRows(allGathered(chosen, counts: counts), counts: shares(of: asked.count))
+    // Where each arrives: by the rank that had it.
+    var arrival = [Int32](repeating: 0, count: wanted.count)
+    for (place, row) in parts.joined().enumerated() { arrival[row] = Int32(place) }
+    return select(
+      allGathered(chosen, counts: parts.map(\.count)),
+      rows: Array(arrival[ownShare(of: wanted.count)]))
   }
 }

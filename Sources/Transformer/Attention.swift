@@ -71,26 +71,28 @@ struct Attention {
     }
   }
 
-  /// This rank's rows of x [T, H], normalised, and of the residual: gives residual + attention(x), of
-  /// the `asked` tokens where not all are.
+  /// This rank's `rows` of x [R, H], normalised, and of the residual: gives residual + attention(x), of
+  /// the `wanted` tokens (nil: all).
   ///
-  /// Inside, a rank has all tokens and its own heads. Ranks that share a key/value head project,
-  /// normalise and rotate a part of the tokens each, so that no two do the same work.
+  /// Inside, a rank has all rows and its own heads. Ranks that share a key/value head project and
+  /// normalise a part of the rows each, so that no two do the same work. Tokens that share a row part
+  /// before the rotation: their places may differ.
   func callAsFunction(
-    _ x: Variable, adding residual: Variable, _ batch: Batch, asked: [Int]?,
+    _ x: Variable, adding residual: Variable, _ rows: TokenRows, _ batch: Batch, wanted: [Int]?,
     rotations: RotaryTable, cache: KeyValueCache?
   ) -> Variable {
     let tape = x.tape
     let headWidth = configuration.resolvedHeadWidth
     let epsilon = configuration.normEpsilon
-    let tokens = batch.tokens.count
-    let tokenShares = groups.tensor.shares(of: tokens)
     let sharers = groups.keyValueSharers
-    let keyShares = sharers.shares(of: tokens)
-    let all = groups.tensor.allGathered(x, counts: tokenShares)
+    let keyShares = sharers.shares(of: rows.count)
+    let all = groups.tensor.allGathered(x, counts: groups.tensor.shares(of: rows.count))
     let own = sharers.ownRows(all, counts: keyShares)
-    let queries = asked.map { AskedQueries($0, of: batch) }
-    let asking = queries.map { select(all, rows: $0.tokens) } ?? all
+    let queries = wanted.map { AskedQueries($0, of: batch) }
+    let places = queries.map { rows.of($0.tokens) } ?? rows.ofToken
+    // Whichever is less: products of all rows, or of those that ask.
+    let asksFirst = places.map { $0.count < rows.count } ?? false
+    let asking = asksFirst ? select(all, rows: places!) : all
     let products = linears(
       [asking, own, own], [query.weight.on(tape), key.weight.on(tape), value.weight.on(tape)])
     var q = query.biased(products[0])
@@ -112,13 +114,16 @@ struct Attention {
       k = clamped(k, to: configuration.clipQKV)
       v = clamped(v, to: configuration.clipQKV)
     }
-    q = rotary(
-      q, headWidth: headWidth, positions: queries?.rotaryPositions ?? batch.positions, rotations)
-    k = rotary(
-      k, headWidth: headWidth, positions: Array(batch.positions[sharers.ownShare(of: tokens)]),
-      rotations)
     k = sharers.allGathered(k, counts: keyShares)
     v = sharers.allGathered(v, counts: keyShares)
+    if let places, !asksFirst { q = select(q, rows: places) }
+    if let ofToken = rows.ofToken {
+      k = select(k, rows: ofToken)
+      v = select(v, rows: ofToken)
+    }
+    q = rotary(
+      q, headWidth: headWidth, positions: queries?.rotaryPositions ?? batch.positions, rotations)
+    k = rotary(k, headWidth: headWidth, positions: batch.positions, rotations)
     var shape = AttentionShape(
       sequences: batch.sequences, queryLength: queries?.length ?? batch.length,
       keyCapacity: batch.length, heads: q.value.columns / headWidth,
@@ -136,8 +141,10 @@ struct Attention {
     var attended = attention(q, k, v, shape)
     if let taken = queries?.taken { attended = select(attended, rows: taken) }
     let y = groups.tensor.reduceScattered(
-      counts: groups.tensor.shares(of: asked?.count ?? tokens),
-      adding: asked.map { groups.tensor.rows(of: $0, in: residual, tokens: tokens) } ?? residual
+      counts: groups.tensor.shares(of: wanted?.count ?? batch.tokens.count),
+      adding: rows.kept(by: wanted).map {
+        groups.tensor.rows($0, of: residual, count: rows.count)
+      } ?? residual
     ) {
       linear(attended, output.weight.on(tape), adding: $0)
     }

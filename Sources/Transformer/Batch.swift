@@ -21,6 +21,10 @@ public struct Batch: Sendable {
   /// and feed-forward for these alone, and what follows (labels, logits) counts them.
   public var asked: [Int]?
 
+  /// Tokens that stand behind the same tokens as others do, which have the same rows in every layer: all
+  /// layers but the last compute those once. Nil: each token's are computed.
+  public var shared: SharedTokens?
+
   /// Tokens whose outputs a forward pass gives, over all ranks.
   public var outputs: Int { asked?.count ?? tokens.count }
 
@@ -35,5 +39,13 @@ public struct Batch: Sendable {
     self.length = length
     self.mask = mask
     positions = (0..<tokens.count).map { Int32($0 % length) }
+  }
+}
+
+extension Batch {
+  /// The tokens whose rows a layer gives; nil is all.
+  func rows(ofLastLayer isLast: Bool) -> [Int]? {
+    guard let shared else { return isLast ? asked : nil }
+    return isLast ? asked ?? Array(tokens.indices) : shared.tokens
   }
 }

@@ -93,15 +93,15 @@ enum FeedForward {
     }
   }
 
-  /// This rank's rows of x, normalised, and of the residual, of the `asked` tokens (nil: all).
+  /// This rank's rows of x, normalised, and of the residual, of the `wanted` tokens (nil: all).
   func callAsFunction(
-    _ x: Variable, adding residual: Variable, _ batch: Batch, asked: [Int]?, drops: Bool
+    _ x: Variable, adding residual: Variable, _ batch: Batch, wanted: [Int]?, drops: Bool
   ) -> (Variable, Routing?) {
     switch self {
     case .dense(let whole):
-      (whole(x, adding: residual, tokens: asked?.count ?? batch.tokens.count), nil)
+      (whole(x, adding: residual, tokens: wanted?.count ?? batch.tokens.count), nil)
     case .mixture(let mixture):
-      mixture(x, adding: residual, batch, asked: asked, drops: drops)
+      mixture(x, adding: residual, batch, wanted: wanted, drops: drops)
     }
   }
 }

@@ -26,17 +26,17 @@ struct Block {
     feedForward = FeedForward(configuration, groups: groups, layer: layer, in: parameters)
   }
 
-  /// Rows of all tokens give those of the `asked` ones (nil: all).
+  /// This rank's `rows` give those of the `wanted` tokens (nil: all).
   func callAsFunction(
-    _ x: Variable, _ batch: Batch, asked: [Int]?, rotations: RotaryTable, cache: KeyValueCache?,
-    drops: Bool
+    _ x: Variable, _ rows: TokenRows, _ batch: Batch, wanted: [Int]?, rotations: RotaryTable,
+    cache: KeyValueCache?, drops: Bool
   ) -> (Variable, Routing?) {
     let attended = attention(
-      rmsNorm(x, inputNorm.on(x.tape), epsilon: epsilon), adding: x, batch, asked: asked,
+      rmsNorm(x, inputNorm.on(x.tape), epsilon: epsilon), adding: x, rows, batch, wanted: wanted,
       rotations: rotations, cache: cache)
     return feedForward(
       rmsNorm(attended, outputNorm.on(x.tape), epsilon: epsilon), adding: attended, batch,
-      asked: asked, drops: drops)
+      wanted: wanted, drops: drops)
   }
 }
 
@@ -128,16 +128,26 @@ public final class LanguageModel {
     func mark(_ part: Int) {
       if let onBackward { tape.record { [buckets] in onBackward(buckets[part]) } }
     }
-    var x = embedded(batch, on: tape)
+    // Where no rank has a part of the tokens only, the first layer's rows are by token of the vocabulary.
+    let isSeen = observe != nil || inputGradient != nil
+    let byID =
+      isSeen || groups.tensor.size > 1
+      ? nil : TokenRows.byID(batch, vocabulary: configuration.vocabulary)
+    var rows = byID?.rows ?? TokenRows(batch)
+    var x = embedded(
+      byID?.ids ?? batch.shared.map { $0.tokens.map { batch.tokens[$0] } } ?? batch.tokens,
+      on: tape)
     if let inputGradient { x = tape.variable(x.value, gradient: inputGradient(x.value)) }
     observe?(0, x.value)
     var routings: [Routing] = []
     routings.reserveCapacity(blocks.count)
     for (index, block) in blocks.enumerated() {
       mark(index)
-      let asked = index == blocks.count - 1 ? batch.asked : nil
-      let (next, routing) = run(block, x, batch, asked: asked, cache: cache, drops: drops)
+      let wanted = batch.rows(ofLastLayer: index == blocks.count - 1)
+      let (next, routing) = run(
+        block, x, rows, batch, wanted: wanted, cache: cache, drops: drops)
       x = next
+      rows = TokenRows(batch)
       if let routing { routings.append(routing) }
       if index < blocks.count - 1 { observe?(index + 1, x.value) }
     }
@@ -150,7 +160,7 @@ public final class LanguageModel {
   }
 
   /// Each tensor rank looks up what its slice of the table has; the sum goes to the tokens' ranks.
-  private func embedded(_ batch: Batch, on tape: Tape) -> Variable {
+  private func embedded(_ tokens: [Int32], on tape: Tape) -> Variable {
     let slice = embeddingTable.slice[0]
     func local(_ token: Int) -> Int32 {
       slice.contains(token) ? Int32(token - slice.lowerBound) : -1
@@ -158,9 +168,9 @@ public final class LanguageModel {
     let frozen = local(configuration.paddingToken)
     return groups.tensor.reduceScattered(
       embedding(
-        batch.tokens.map { local(Int($0)) }, embeddingTable.on(tape),
+        tokens.map { local(Int($0)) }, embeddingTable.on(tape),
         frozen: frozen >= 0 ? frozen : nil),
-      counts: groups.tensor.shares(of: batch.tokens.count))
+      counts: groups.tensor.shares(of: tokens.count))
   }
 
   /// This rank's columns of hidden · output matrixᵀ for all `tokens` tokens: [T, V / tensor ranks].
@@ -202,11 +212,11 @@ public final class LanguageModel {
   }
 
   private func run(
-    _ block: Block, _ x: Variable, _ batch: Batch, asked: [Int]?, cache: KeyValueCache?,
-    drops: Bool
+    _ block: Block, _ x: Variable, _ rows: TokenRows, _ batch: Batch, wanted: [Int]?,
+    cache: KeyValueCache?, drops: Bool
   ) -> (Variable, Routing?) {
     func pass(_ x: Variable) -> (Variable, Routing?) {
-      block(x, batch, asked: asked, rotations: rotations, cache: cache, drops: drops)
+      block(x, rows, batch, wanted: wanted, rotations: rotations, cache: cache, drops: drops)
     }
     guard recomputesBlocks && x.tape.isRecording else { return pass(x) }
     let (outputs, routing) = recomputed(x) { x in

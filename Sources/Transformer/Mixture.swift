@@ -28,19 +28,19 @@ struct Mixture {
         hidden: settings.sharedExperts * settings.expertWidth, in: parameters) : nil
   }
 
-  /// This rank's rows of x, normalised, and of the residual, of the `asked` tokens (nil: all). Every rank
+  /// This rank's rows of x, normalised, and of the residual, of the `wanted` tokens (nil: all). Every rank
   /// computes, with no rows too.
   func callAsFunction(
-    _ x: Variable, adding residual: Variable, _ batch: Batch, asked: [Int]?, drops: Bool
+    _ x: Variable, adding residual: Variable, _ batch: Batch, wanted: [Int]?, drops: Bool
   ) -> (Variable, Routing) {
-    let routing = router(x, batch, asked: asked, drops: drops)
+    let routing = router(x, batch, wanted: wanted, drops: drops)
     let mixed =
       switch groups.dispatch {
       case .gather: gathered(x, adding: residual, routing)
       case .overlapped: exchanged(x, adding: residual, routing, parts: 2)
       case .exchange, .automatic: exchanged(x, adding: residual, routing, parts: 1)
       }
-    let y = shared?(x, adding: mixed, tokens: asked?.count ?? batch.tokens.count) ?? mixed
+    let y = shared?(x, adding: mixed, tokens: wanted?.count ?? batch.tokens.count) ?? mixed
     return (y, routing)
   }
 

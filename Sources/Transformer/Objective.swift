@@ -103,6 +103,7 @@ extension LanguageModel {
         let tokens = Double(counts.routed.reduce(0, +))
         factors = [pooledCounts.map { experts * Double($0) / max(tokens * tokens, 1) }]
       case .sequence:
+        require(batch.shared == nil, "tokens shared by sequences whose loads are balanced apart")
         let real = batch.realTokensBySequence(asked: asked(of: layer, batch))
         factors = zip(wholeCounts(routing, batch), real).map { chosen, tokens in
           let norm = Double(chosen.reduce(0, +)) * Double(tokens)
@@ -113,10 +114,11 @@ extension LanguageModel {
       }
       var weights: [Double] = []
       weights.reserveCapacity(routing.tokens.count * router.experts)
-      let none = [Double](repeating: 0, count: router.experts)
-      for token in routing.tokens {
-        let isReal = batch.mask?[token] ?? true
-        weights += isReal ? factors[factors.count == 1 ? 0 : token / batch.length] : none
+      for (row, token) in routing.tokens.enumerated() {
+        let real = Double(routing.realTokens[row])
+        for factor in factors[factors.count == 1 ? 0 : token / batch.length] {
+          weights.append(real * factor)
+        }
       }
       let device = routing.probabilities.tape.device
       return weightedTotal(
@@ -135,10 +137,10 @@ extension LanguageModel {
   private func zTerms(
     _ routings: [Routing], _ batch: Batch, _ counts: BatchCounts
   ) -> [Variable] {
-    return routings.enumerated().map { layer, routing in
+    routings.enumerated().map { layer, routing in
       let weight = 1 / Double(max(counts.routed[layer], 1)) / Double(routings.count)
       let logSum = logSumExp(routing.logits)
-      let weights = routing.tokens.map { batch.mask?[$0] ?? true ? weight : 0 }
+      let weights = routing.realTokens.map { Double($0) * weight }
       let device = logSum.tape.device
       return weightedTotal(
         multiplied(logSum, logSum), weights: device.tensor(logSum.shape, weights))

@@ -18,21 +18,47 @@ public struct Routing {
   public let starts: [Int32]
   /// Which of the batch's tokens these are: those that fell to this rank.
   public let tokens: [Int]
+  /// Whether they stand for all that share their rows.
+  let isShared: Bool
+  /// How many tokens each stands for that are not padding.
+  let realTokens: [Int]
   /// Experts of the layer.
   let expertCount: Int
   /// What was not dropped, sorted by expert.
   let choices: ExpertChoices
 
-  /// Choices of this rank's unmasked tokens that went to each expert, by sequence: [sequences][E].
+  /// For each token of the batch which of these decisions is its own, −1 where none is.
+  public func rows(_ batch: Batch) -> [Int] {
+    var rows = [Int](repeating: -1, count: batch.tokens.count)
+    for (row, token) in tokens.enumerated() { rows[token] = row }
+    guard isShared, let shared = batch.shared else { return rows }
+    return shared.rows.map { rows[shared.tokens[Int($0)]] }
+  }
+
+  /// Choices of this rank's tokens that are not padding, which went to each expert, by sequence (of those
+  /// that share a row the first one's): [sequences][E].
   public func counts(_ batch: Batch) -> [[Int]] {
     var counts = Array(
       repeating: Array(repeating: 0, count: expertCount), count: batch.sequences)
-    for (index, token) in tokens.enumerated() where batch.mask?[token] ?? true {
+    for (index, token) in tokens.enumerated() {
       for choice in Int(starts[index])..<Int(starts[index + 1]) where experts[choice] >= 0 {
-        counts[token / batch.length][Int(experts[choice])] += 1
+        counts[token / batch.length][Int(experts[choice])] += realTokens[index]
       }
     }
     return counts
+  }
+
+  /// Sum of each expert's probability over the tokens that are not padding: [E].
+  public var probabilitySums: [Double] {
+    let device = probabilities.tape.device
+    let sums = device.tensor([1, expertCount])
+    let counted = device.tensor(probabilities.shape)
+    let weights = device.tensor([tokens.count, 1], realTokens.map(Double.init))
+    scaleRows(
+      probabilities.value.matrix, by: weights.matrix, into: counted.matrix, accumulate: false,
+      team: device.team)
+    sumRows(counted.matrix, into: sums.matrix, accumulate: false, team: device.team)
+    return sums.elements
   }
 
   /// Those of a part of this rank's tokens.
@@ -130,9 +156,9 @@ struct Router {
       : nil
   }
 
-  /// This rank's rows of x [T, H], of the `asked` tokens (nil: all). `drops` says whether experts have a
+  /// This rank's rows of x [T, H], of the `wanted` tokens (nil: all). `drops` says whether experts have a
   /// capacity here.
-  func callAsFunction(_ x: Variable, _ batch: Batch, asked: [Int]?, drops: Bool) -> Routing {
+  func callAsFunction(_ x: Variable, _ batch: Batch, wanted: [Int]?, drops: Bool) -> Routing {
     let tape = x.tape
     var logits = rowStableLinear(x, weight.on(tape))
     if let temperature { logits = scaled(logits, by: temperature.on(tape)) }
@@ -148,8 +174,8 @@ struct Router {
     }
     let tokens = x.value.rows
     let k = configuration.expertsPerToken
-    let own = groups.tensor.ownShare(of: asked?.count ?? batch.tokens.count)
-    let numbers = asked.map { Array($0[own]) } ?? Array(own)
+    let own = groups.tensor.ownShare(of: wanted?.count ?? batch.tokens.count)
+    let numbers = wanted.map { Array($0[own]) } ?? Array(own)
     var experts: [Int32] = []
     if let given = batch.expertChoices?[place] {
       experts = numbers.flatMap { given[$0 * k..<($0 + 1) * k] }
@@ -157,13 +183,20 @@ struct Router {
       let biasTensor = bias.map { tape.device.tensor([1, configuration.experts], $0.values) }
       topK(scores.value.matrix, bias: biasTensor?.matrix, k: k, into: &experts)
     }
+    let isShared = batch.shared != nil && wanted == batch.shared?.tokens
+    let real = isShared ? batch.realTokensByRow : batch.mask.map { $0.map { $0 ? 1 : 0 } }
     let starts = (0...tokens).map { Int32($0 * k) }
     let weights = chosenScores(
       scores, starts: starts, experts: experts, renormalised: configuration.renormalise)
-    if drops && configuration.capacityFactor > 0 { drop(&experts, numbers, batch) }
+    if drops && configuration.capacityFactor > 0 {
+      require(batch.shared == nil, "experts with a capacity would take shared tokens once")
+      drop(&experts, numbers, batch)
+    }
     return Routing(
       logits: logits, probabilities: probabilities, weights: weights, experts: experts,
-      starts: starts, tokens: numbers, expertCount: configuration.experts,
+      starts: starts, tokens: numbers, isShared: isShared,
+      realTokens: real.map { real in (isShared ? Array(own) : numbers).map { real[$0] } }
+        ?? Array(repeating: 1, count: tokens), expertCount: configuration.experts,
       choices: ExpertChoices(
         experts, ofEach: Array(repeating: Int32(k), count: tokens),
         among: 0..<configuration.experts))
@@ -206,7 +239,8 @@ extension Routing {
   func replacing(logits: Variable, probabilities: Variable) -> Routing {
     Routing(
       logits: logits, probabilities: probabilities, weights: weights.detached, experts: experts,
-      starts: starts, tokens: tokens, expertCount: expertCount, choices: choices)
+      starts: starts, tokens: tokens, isShared: isShared, realTokens: realTokens,
+      expertCount: expertCount, choices: choices)
   }
 }
 

@@ -212,7 +212,7 @@ public final class Trainer {
       result.z += objective.z
       for (layer, routing) in output.routings.enumerated() {
         result.routers[layer].probabilities = zip(
-          result.routers[layer].probabilities, routing.probabilities.value.columnSums(device)
+          result.routers[layer].probabilities, routing.probabilitySums
         ).map(+)
         result.routers[layer].balance += objective.layerBalance[layer]
         result.routers[layer].z += objective.layerZ[layer]
@@ -255,15 +255,6 @@ extension BatchCounts {
     return BatchCounts(
       labels: next(), tokens: next(), routed: routed.map { _ in next() }, sequences: next(),
       expertChoices: expertChoices.map { $0.map { _ in next() } })
-  }
-}
-
-extension Tensor {
-  /// Sum of each column.
-  func columnSums(_ device: Device) -> [Double] {
-    let sums = device.tensor([1, columns])
-    sumRows(matrix, into: sums.matrix, accumulate: false, team: device.team)
-    return sums.elements
   }
 }
 
