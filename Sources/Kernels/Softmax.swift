@@ -44,8 +44,8 @@ public func sigmoidGradient(
 public func logSumExp(_ x: Matrix, into y: Matrix, team: ThreadTeam) {
   requireColumn(y, for: x)
   switch x.precision {
-  case .float32: logSumExpRows(Float.self, x, y, team)
-  case .float64: logSumExpRows(Double.self, x, y, team)
+  case .float32: logSumExps(Float.self, x, y, team)
+  case .float64: logSumExps(Double.self, x, y, team)
   }
 }
 
@@ -72,44 +72,22 @@ func logSumExp<Scalar: KernelScalar>(_ count: Int, _ x: Pointer<Scalar>) -> Scal
   return top + total.logarithm
 }
 
+/// The same of some rows of x, each into its place.
 @inline(__always)
-private func logSumExpRows<Scalar: KernelScalar>(
-  _ type: Scalar.Type, _ x: Matrix, _ y: Matrix, _ team: ThreadTeam
+func logSumExpRows<Scalar: KernelScalar>(
+  _ x: Matrix, _ rows: Range<Int>, into result: Pointer<Scalar>
 ) where Scalar.Lanes: PowerLanes {
-  let result = y.pointer(type)
-  team.forRows(x.rows, width: x.columns) { rows in
-    guard x.columns > Scalar.laneCount else {
-      return logSumExpNarrowRows(type, x, rows, into: result)
-    }
-    for row in rows { result[row] = logSumExp(x.columns, x.row(type, row)) }
+  if 1...Scalar.laneCount ~= x.columns {
+    return logSumExpNarrowRows(Scalar.self, x, rows, into: result)
   }
+  for row in rows { result[row] = logSumExp(x.columns, x.row(Scalar.self, row)) }
 }
 
-/// The same of rows that fill one register each, as a router's, with one logarithm for a register of
-/// them.
 @inline(__always)
-private func logSumExpNarrowRows<Scalar: KernelScalar>(
-  _ type: Scalar.Type, _ x: Matrix, _ rows: Range<Int>, into result: Pointer<Scalar>
+private func logSumExps<Scalar: KernelScalar>(
+  _ type: Scalar.Type, _ x: Matrix, _ y: Matrix, _ team: ThreadTeam
 ) where Scalar.Lanes: PowerLanes {
-  typealias Lanes = Scalar.Lanes
-  let columns = x.columns
-  withUnsafeTemporaryAllocation(of: Scalar.self, capacity: Lanes.count) { memory in
-    let totals = memory.baseAddress!
-    totals.update(repeating: 1, count: Lanes.count)
-    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Lanes.count) {
-      let count = min(Lanes.count, rows.upperBound - first)
-      for i in 0..<count {
-        let source = x.row(type, first + i)
-        let lanes = source.lanes(0, columns, padding: -.infinity)
-        let top = lanes.largest()
-        let isFinite = top > -.infinity
-        result[first + i] = isFinite || columns == 0 ? top : top + source[0]
-        totals[i] = isFinite ? (lanes - Lanes(top)).exponential().sum() : 1
-      }
-      let tops = (result + first).lanes(0, count)
-      (result + first).set(0, count, tops + Lanes(totals).logarithm())
-    }
-  }
+  team.forRows(x.rows, width: x.columns) { logSumExpRows(x, $0, into: y.pointer(type)) }
 }
 
 @inline(__always)
@@ -118,15 +96,7 @@ private func softmaxRows<Scalar: KernelScalar>(
 ) {
   let columns = x.columns
   team.forRows(x.rows, width: columns) { rows in
-    guard columns > Scalar.laneCount else {
-      // A router's rows: one register each.
-      for row in rows where columns > 0 {
-        let lanes = x.row(type, row).lanes(0, columns, padding: -.infinity)
-        let e = (lanes - Scalar.Lanes(lanes.largest())).exponential()
-        y.row(type, row).set(0, columns, e * Scalar.Lanes(1 / e.sum()))
-      }
-      return
-    }
+    if 1...Scalar.laneCount ~= columns { return softmaxNarrowRows(type, x, rows, into: y) }
     for row in rows {
       let source = x.row(type, row)
       let target = y.row(type, row)

@@ -65,14 +65,15 @@ private func requireLabels(_ labels: [Int32], of logits: Matrix) {
 private func forward<Scalar: KernelScalar>(
   _ type: Scalar.Type, _ logits: Matrix, _ labels: [Int32], _ logProbabilities: Matrix,
   _ logSumExps: Matrix, _ team: ThreadTeam
-) {
+) where Scalar.Lanes: PowerLanes {
   let columns = logits.columns
   labels.withUnsafeBufferPointer { labels in
+    let totals = logSumExps.pointer(type)
     team.forRows(logits.rows, width: columns) { rows in
+      logSumExpRows(logits, rows, into: totals)
       for row in rows {
         let source = logits.row(type, row)
-        let total: Scalar = logSumExp(columns, source)
-        logSumExps.pointer(type)[row] = total
+        let total = totals[row]
         logProbabilities.pointer(type)[row] =
           labels[row] == noLabel ? 0 : source[Int(labels[row])] - total
       }
@@ -84,13 +85,13 @@ private func forward<Scalar: KernelScalar>(
 private func select<Scalar: KernelScalar>(
   _ type: Scalar.Type, _ logits: Matrix, _ labels: [Int32], _ firstColumn: Int,
   _ labelLogits: Matrix, _ logSumExps: Matrix, _ team: ThreadTeam
-) {
+) where Scalar.Lanes: PowerLanes {
   let columns = logits.columns
   labels.withUnsafeBufferPointer { labels in
     team.forRows(logits.rows, width: columns) { rows in
+      logSumExpRows(logits, rows, into: logSumExps.pointer(type))
       for row in rows {
         let source = logits.row(type, row)
-        logSumExps.pointer(type)[row] = logSumExp(columns, source)
         let label = Int(labels[row]) - firstColumn
         labelLogits.pointer(type)[row] = label >= 0 && label < columns ? source[label] : 0
       }

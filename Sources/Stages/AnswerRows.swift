@@ -15,30 +15,36 @@ struct AnswerRows {
   /// Most tokens of a prompt with its answer.
   let length: Int
   private let padding: Int32
+  /// Whether several answers lie in a row of a batch.
   private let packing: Bool
-  /// Of prompts with their answers, where batches share rows.
-  private let beginnings: Beginnings?
+  /// Whether batches ask for the outputs alone that are looked at.
+  private let asking: Bool
+  /// Prompts with their answers.
+  private let sequences: [[Int32]]
+  private let beginnings: Beginnings
   /// Each answer's place among all when those that begin alike are neighbours.
   private let places: [Int]
 
-  /// Several answers lie in a row, batches ask for the outputs alone that are looked at, and equal beginnings
-  /// are computed once, unless the `routers` that learn from them want sequences apart, or all tokens.
+  /// Batches hold several answers in a row and compute equal beginnings once, unless the `routers` that
+  /// learn from them want sequences apart; they ask for some outputs, unless those want all tokens.
   init(
     prompts: [[Int32]], answers: [[Int32]], padding: Int32, routers: [RouterConfiguration] = []
   ) {
     require(prompts.count == answers.count, "\(prompts.count) prompts, \(answers.count) answers")
+    let sequences = zip(prompts, answers).map { $0 + $1 }
+    require(sequences.allSatisfy { !$0.isEmpty }, "an answer without a token, to no prompt")
     self.prompts = prompts
     self.answers = answers
     self.padding = padding
+    self.sequences = sequences
     packing = !routers.contains(where: \.balancesSequences)
-    let whole = zip(prompts, answers).map { $0 + $1 }
-    beginnings = routers.contains(where: \.learnsFromEveryToken) ? nil : Beginnings(whole)
-    var places = Array(whole.indices)
-    for (place, number) in whole.indices.sorted(by: {
-      whole[$0].lexicographicallyPrecedes(whole[$1])
-    }).enumerated() { places[number] = place }
+    asking = !routers.contains(where: \.learnsFromEveryToken)
+    beginnings = Beginnings(sequences)
+    var places = Array(sequences.indices)
+    let sorted = sequences.indices.sorted { sequences[$0].lexicographicallyPrecedes(sequences[$1]) }
+    for (place, number) in sorted.enumerated() { places[number] = place }
     self.places = places
-    length = zip(prompts, answers).map { $0.count + $1.count }.max() ?? 1
+    length = sequences.map(\.count).max() ?? 1
     mask = AnswerMask(
       lengths: answers.map(\.count), columns: max(answers.map(\.count).max() ?? 1, 1))
   }
@@ -63,73 +69,87 @@ struct AnswerRows {
     parts(of: rows, microBatch: microBatch, over: data).map { batch($0, scoring: true) }
   }
 
-  /// A data rank's share in parts of `microBatch` answers; where that is 0 one part, shared by tokens so
-  /// that no rank waits long for another.
+  /// A data rank's share in parts of `microBatch` answers; where that is 0 one part, shared by work so
+  /// that no rank waits long for another. Those that begin alike are neighbours.
   private func parts(
     of rows: [Int], microBatch: Int, over data: Communicator
   ) -> [[Int]] {
-    let rows = beginnings == nil ? rows : rows.sorted { places[$0] < places[$1] }
+    let rows = rows.sorted { places[$0] < places[$1] }
     guard microBatch == 0 else {
       return Array(rows[data.ownShare(of: rows.count)])
         .parts(of: microBatch, dealing: rows.count, over: data).map { Array($0) }
     }
-    let lengths = rows.map { prompts[$0].count + answers[$0].count }
-    require(lengths.allSatisfy { $0 > 0 }, "an answer without a token, to no prompt")
-    let total = lengths.reduce(0, +)
+    var last: ArraySlice<Int32> = []
+    let work = rows.map { row in
+      let own = beginnings.numbers[row]
+      let shared = packing ? zip(own, last).prefix { $0 == $1 }.count : 0
+      last = own[...]
+      // The last layer computes little but the answer.
+      return own.count - shared + answers[row].count + 1
+    }
+    let total = work.reduce(0, +)
     var before = 0
     return [
-      zip(rows, lengths).filter { _, length in
-        defer { before += length }
+      zip(rows, work).filter { _, work in
+        defer { before += work }
         // Where an answer's middle lies.
-        return (2 * before + length) * data.size / (2 * total) == data.rank
+        return (2 * before + work) * data.size / (2 * total) == data.rank
       }.map(\.0)
     ]
   }
 
   private func batch(_ numbers: [Int], scoring: Bool) -> AnswerBatch {
-    let examples = numbers.map { number in
-      let answer = answers[number]
-      return EncodedExample(
-        prompt: prompts[number], answer: scoring ? answer : Array(answer.dropLast()))
-    }
+    let lengths = numbers.map { sequences[$0].count - (scoring || answers[$0].isEmpty ? 0 : 1) }
     let rows =
-      packing
-      ? ExampleRow.inOrder(examples, length: Self.rowLength) : examples.map { ExampleRow([$0]) }
-    let length = max(rows.map(\.tokens).max() ?? 1, 1)
-    var batch = rows.microBatch(length: length, padding: padding).batch
-    var homes = [Int](repeating: -1, count: batch.tokens.count)
+      packing ? lengths.inRows(of: Self.rowLength) : lengths.indices.map { $0..<$0 + 1 }
+    let length = max(rows.map { lengths[$0].reduce(0, +) }.max() ?? 1, 1)
+    let count = rows.count * length
+    var tokens = [Int32](repeating: padding, count: count)
+    var positions = [Int32](repeating: 0, count: count)
+    var firstKey = positions
+    var mask = [Bool](repeating: false, count: count)
+    var kinds = [Int32](repeating: -1, count: count)
+    var homes = [Int](repeating: -1, count: count)
     var predicted = homes
-    var kinds = [Int32](repeating: -1, count: homes.count)
     var lastTokens: [Int] = []
-    var next = 0
     for (index, row) in rows.enumerated() {
       var first = index * length
-      for example in row.examples {
-        let number = numbers[next]
-        next += 1
-        let prompt = prompts[number].count
-        for offset in example.tokens.indices {
-          homes[first + offset] = number * self.length + offset
-          if let beginnings { kinds[first + offset] = beginnings.numbers[number][offset] }
-          let token = offset + 1 - prompt
-          guard answers[number].indices.contains(token) else { continue }
-          predicted[first + offset] = number * mask.columns + token
+      for (number, own) in zip(numbers[row], lengths[row]) {
+        for offset in 0..<own {
+          let place = first + offset
+          tokens[place] = sequences[number][offset]
+          positions[place] = Int32(offset)
+          firstKey[place] = Int32(first - index * length)
+          mask[place] = true
+          kinds[place] = beginnings.numbers[number][offset]
+          homes[place] = number * self.length + offset
         }
-        first += example.tokens.count
+        for token in answers[number].indices {
+          // What predicts the first may be missing: there may be no prompt.
+          let offset = prompts[number].count + token - 1
+          if 0..<own ~= offset { predicted[first + offset] = number * self.mask.columns + token }
+        }
+        first += own
         lastTokens.append(first - 1)
       }
+      // Padding sees padding.
+      for place in first..<(index + 1) * length {
+        positions[place] = Int32(place - first)
+        firstKey[place] = Int32(first - index * length)
+      }
     }
-    if let beginnings {
-      batch.shared = SharedTokens(kinds: kinds, kindCount: beginnings.count)
-    }
+    var batch = Batch(tokens: tokens, sequences: rows.count, length: length, mask: mask)
+    batch.positions = positions
+    batch.firstKey = firstKey
+    if packing { batch.shared = SharedTokens(kinds: kinds, kindCount: beginnings.count) }
     if scoring {
       batch.asked = lastTokens
-    } else if beginnings != nil {
+    } else if asking {
       batch.asked = predicted.indices.filter { predicted[$0] >= 0 }
     }
     let places = batch.asked.map { $0.map { predicted[$0] } } ?? predicted
     let labels = places.map {
-      $0 < 0 ? -100 : answers[$0 / mask.columns][$0 % mask.columns]
+      $0 < 0 ? -100 : answers[$0 / self.mask.columns][$0 % self.mask.columns]
     }
     return AnswerBatch(
       rows: numbers, micro: MicroBatch(batch, labels: labels), places: places, homes: homes)

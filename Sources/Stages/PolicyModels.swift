@@ -88,11 +88,14 @@ struct PolicyModels {
     try model.parameters.checkWiring(over: trainer.mesh.world)
     model.recomputesBlocks = trainer.model.recomputesBlocks
     let settings = configuration.optimizer
-    return Trainer(
+    let learner = Trainer(
       model, mesh: trainer.mesh, device: trainer.device,
       optimizer: Optimizer(
         model.parameters, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
         weightDecay: settings.weightDecay, decayed: settings.decay), clip: settings.clip)
+    // Only the policy's routers are reported.
+    learner.observesRouters = false
+    return learner
   }
 
   private func model(

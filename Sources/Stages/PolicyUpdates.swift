@@ -92,11 +92,12 @@ struct PolicyUpdates {
           }
           results[results.count - 1].add(seconds: learnt.seconds)
         }
-        statistics.append(own.summed(over: trainer.mesh.world))
+        statistics.append(own)
       }
     }
     return UpdateResult(
-      step: StepResult(meanOf: results), statistics: statistics,
+      step: StepResult(meanOf: results),
+      statistics: statistics.map { $0.summed(over: trainer.mesh.world) },
       routerShift: shift.share(over: trainer.mesh.world))
   }
 

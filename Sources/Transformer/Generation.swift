@@ -174,6 +174,12 @@ private struct Decoding {
       tokens: zip(prompts, padding).flatMap { Array(repeating: $0[0], count: $1) + $0 },
       sequences: prompts.count, length: longest)
     if longest > 1 { batch.asked = prompts.indices.map { ($0 + 1) * longest - 1 } }
+    // What stands before prompts is seen by none, and one kind.
+    let beginnings = Beginnings(prompts)
+    batch.shared = SharedTokens(
+      kinds: zip(beginnings.numbers, padding).flatMap {
+        Array(repeating: Int32(beginnings.count), count: $1) + $0
+      }, kindCount: beginnings.count + 1)
     place()
   }
 

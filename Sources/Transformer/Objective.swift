@@ -59,11 +59,17 @@ extension LanguageModel {
     return objective(output, task: token, batch, counts: counts)
   }
 
-  /// The same with another loss than the labels': `task` is this rank's part of it.
+  /// The same with another loss than the labels': `task` is this rank's part of it. Without counts it is
+  /// all, and the routers' terms are left out.
   public func objective(
-    _ output: Output, task: Variable, _ batch: Batch, counts: BatchCounts
+    _ output: Output, task: Variable, _ batch: Batch, counts: BatchCounts?
   ) -> Objective {
     let router = configuration.router
+    guard let counts else {
+      require(!router.learnsFromEveryToken, "losses of routers without counts")
+      return Objective(
+        total: task, taskLoss: task.value.scalar, balance: 0, z: 0, layerBalance: [], layerZ: [])
+    }
     var terms: [(weight: Double, term: Variable)] = [(1, task)]
     let balance = balanceTerms(output.routings, batch, counts)
     if router.balanceCoefficient > 0 { terms += balance.map { (router.balanceCoefficient, $0) } }
@@ -103,9 +109,10 @@ extension LanguageModel {
         let tokens = Double(counts.routed.reduce(0, +))
         factors = [pooledCounts.map { experts * Double($0) / max(tokens * tokens, 1) }]
       case .sequence:
-        require(batch.shared == nil, "tokens shared by sequences whose loads are balanced apart")
-        let real = batch.realTokensBySequence(asked: asked(of: layer, batch))
-        factors = zip(wholeCounts(routing, batch), real).map { chosen, tokens in
+        require(
+          batch.shared == nil || router.balanceCoefficient == 0,
+          "rows shared by sequences whose loads are balanced apart")
+        factors = wholeCounts(routing, batch).map { chosen, tokens in
           let norm = Double(chosen.reduce(0, +)) * Double(tokens)
           return chosen.map {
             experts * Double($0) / max(norm, 1) / layers / Double(max(counts.sequences, 1))
@@ -126,11 +133,17 @@ extension LanguageModel {
     }
   }
 
-  /// Choices of whole sequences, whose tokens may lie on several ranks: [sequences][E].
-  private func wholeCounts(_ routing: Routing, _ batch: Batch) -> [[Int]] {
+  /// Choices [E] and tokens of each whole sequence, which may lie on several ranks.
+  private func wholeCounts(_ routing: Routing, _ batch: Batch) -> [(chosen: [Int], tokens: Int)] {
     let experts = configuration.router.experts
-    let sums = groups.tensor.sum(Array(routing.counts(batch).joined()))
-    return (0..<batch.sequences).map { Array(sums[$0 * experts..<($0 + 1) * experts]) }
+    var tokens = [Int](repeating: 0, count: batch.sequences)
+    for (row, token) in routing.tokens.enumerated() {
+      tokens[token / batch.length] += routing.realTokens[row]
+    }
+    let sums = groups.tensor.sum(routing.counts(batch).joined() + tokens)
+    return tokens.indices.map {
+      (Array(sums[$0 * experts..<($0 + 1) * experts]), sums[batch.sequences * experts + $0])
+    }
   }
 
   /// mean_t (logsumexp_e logits)² for each layer, divided by the number of layers.
@@ -179,16 +192,5 @@ extension LanguageModel {
       expertChoices: configuration.expertLayers.map { _ in
         Array(repeating: 0, count: configuration.router.experts)
       })
-  }
-}
-
-extension Batch {
-  /// Of each sequence, the tokens that are asked for (nil: all) and are not padding.
-  func realTokensBySequence(asked: [Int]?) -> [Int] {
-    var counts = [Int](repeating: 0, count: sequences)
-    for token in asked ?? Array(tokens.indices) where mask?[token] ?? true {
-      counts[token / length] += 1
-    }
-    return counts
   }
 }

@@ -43,24 +43,31 @@ public struct ExampleRow: Sendable, Equatable {
     }
     return rows
   }
+}
 
-  /// Few rows for examples in their order: as many as rows of `length` tokens would be (of the longest
-  /// example, where that is more), and then as short as they can be.
-  package static func inOrder(_ examples: [EncodedExample], length: Int) -> [ExampleRow] {
-    let longest = examples.map(\.tokens.count).max() ?? 0
-    func rows(_ length: Int) -> [ExampleRow] {
-      examples.reduce(into: []) { rows, example in
-        if let last = rows.last, last.tokens + example.tokens.count <= length {
-          rows[rows.count - 1].append(example)
+extension [Int] {
+  /// Few rows for examples of these lengths in their order: as many as rows of `length` tokens would be (of
+  /// the longest example, where that is more), and then as short as they can be.
+  package func inRows(of length: Int) -> [Range<Int>] {
+    func rows(_ length: Int) -> [Range<Int>] {
+      var rows: [Range<Int>] = []
+      var used = 0
+      for (index, own) in enumerated() {
+        if !rows.isEmpty && used + own <= length {
+          rows[rows.count - 1] = rows[rows.count - 1].lowerBound..<index + 1
+          used += own
         } else {
-          rows.append(ExampleRow([example]))
+          rows.append(index..<index + 1)
+          used = own
         }
       }
+      return rows
     }
-    let most = max(length, longest)
+    let longest = self.max() ?? 0
+    let most = Swift.max(length, longest)
     let count = rows(most).count
-    let total = examples.reduce(0) { $0 + $1.tokens.count }
-    var least = max(longest, (total + count - 1) / max(count, 1))
+    let total = reduce(0, +)
+    var least = Swift.max(longest, (total + count - 1) / Swift.max(count, 1))
     while least < most && rows(least).count > count { least += 1 }
     return rows(least)
   }

@@ -13,6 +13,8 @@ public struct RandomBatches: Sendable {
   private let key: RandomKey
   /// Whether batches ask for the tokens alone that predict an even one.
   private let asksForSome: Bool
+  /// Whether every other sequence begins as the one before, and rows of equal beginnings are shared.
+  private let shares: Bool
 
   /// The batch's sizes are the configuration's, whose vocabulary is known.
   public init(_ configuration: RunConfiguration, seed: UInt64, asksForSome: Bool = false) {
@@ -22,6 +24,8 @@ public struct RandomBatches: Sendable {
     length = configuration.data.sequenceLength
     key = RandomKey(seed: seed, name: "random batches")
     self.asksForSome = asksForSome
+    let router = configuration.model.router
+    shares = asksForSome && router.capacityFactor == 0 && !router.balancesSequences
   }
 
   /// This data rank's share of a step's samples, in micro-batches; as many on every rank.
@@ -29,13 +33,18 @@ public struct RandomBatches: Sendable {
     let stepKey = key.derived(UInt64(step))
     let windows = data.ownShare(of: batch).map { sample in
       (0...length).map { place in
-        Int32(
+        let drawn = shares && 2 * place < length ? sample / 2 * 2 : sample
+        return Int32(
           uniformInteger(
-            stepKey, counter: UInt64(sample * (length + 1) + place), below: vocabulary))
+            stepKey, counter: UInt64(drawn * (length + 1) + place), below: vocabulary))
       }
     }
     let batches = windows.microBatches(of: microBatch, length: length, dealing: batch, over: data)
-    return asksForSome ? batches.map { $0.asking { $0.isMultiple(of: 2) } } : batches
+    guard asksForSome else { return batches }
+    return batches.map { micro in
+      let asking = micro.asking { $0.isMultiple(of: 2) }
+      return shares ? asking.sharingBeginnings() : asking
+    }
   }
 }
 

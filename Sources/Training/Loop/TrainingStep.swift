@@ -25,6 +25,17 @@ public struct MicroBatch: Sendable {
     batch.asked = asked
     return MicroBatch(batch, labels: asked.map { labels[$0] })
   }
+
+  /// The same, with one row for tokens that end equal beginnings; each sequence is seen from its start.
+  package func sharingBeginnings() -> MicroBatch {
+    require(batch.firstKey == nil, "beginnings of sequences that begin elsewhere")
+    var batch = batch
+    let starts = (0..<batch.sequences).map { $0 * batch.length }
+    let beginnings = Beginnings(starts.map { Array(batch.tokens[$0..<$0 + batch.length]) })
+    batch.shared = SharedTokens(
+      kinds: Array(beginnings.numbers.joined()), kindCount: beginnings.count)
+    return MicroBatch(batch, labels: labels)
+  }
 }
 
 /// A rank's part of what a step learns instead of the labels' negative log-probability: of one
@@ -74,6 +85,8 @@ public final class Trainer {
   public var critic: Trainer?
   /// Updates that a step of the run makes.
   public var updatesPerStep = 1
+  /// Whether steps tell what the routers did where these have no losses of their own.
+  public var observesRouters = true
 
   public init(
     _ model: LanguageModel, mesh: ProcessMesh, device: Device, optimizer: Optimizer, clip: Double
@@ -188,6 +201,9 @@ public final class Trainer {
           probabilities: Array(repeating: 0, count: experts), balance: 0, z: 0), count: layers),
       seconds: [])
     var seen = noCounts
+    // Losses of labels and of routers are divided by counts.
+    let isObserved =
+      task == nil || observesRouters || model.configuration.router.learnsFromEveryToken
     for (index, micro) in microBatches.enumerated() {
       let tape = Tape(device)
       // Only the last micro-batch completes a gradient.
@@ -196,34 +212,33 @@ public final class Trainer {
         micro.batch, on: tape, drops: task == nil,
         onBackward: completes
           ? { [team = device.team] in parameters.startScatter(beyond: $0, team: team) } : nil)
-      let own = model.counts(output, labels: micro.labels, micro.batch)
-      seen = seen + own
       clock.end("forward")
-      let counts = given ?? own.summed(over: mesh.world)
+      var counts: BatchCounts?
+      if isObserved {
+        let own = model.counts(output, labels: micro.labels, micro.batch)
+        seen = seen + own
+        counts = given ?? own.summed(over: mesh.world)
+      }
       clock.end("count")
       let objective =
         if let task {
           model.objective(output, task: task(output, micro, index), micro.batch, counts: counts)
         } else {
-          model.objective(output, labels: micro.labels, micro.batch, counts: counts)
+          model.objective(output, labels: micro.labels, micro.batch, counts: counts!)
         }
       result.loss += objective.taskLoss
-      result.balance += objective.balance
-      result.z += objective.z
-      for (layer, routing) in output.routings.enumerated() {
-        result.routers[layer].probabilities = zip(
-          result.routers[layer].probabilities, routing.probabilitySums
-        ).map(+)
-        result.routers[layer].balance += objective.layerBalance[layer]
-        result.routers[layer].z += objective.layerZ[layer]
+      if let counts {
+        result.counts = counts
+        result.add(objective, output.routings)
       }
-      result.counts = counts
       clock.end("forward")
       tape.backward(from: [objective.total])
       clock.end("backward")
     }
     // What was dispatched, whether or not the losses needed it beforehand.
-    if given != nil { result.counts.expertChoices = seen.summed(over: mesh.world).expertChoices }
+    if given != nil && isObserved {
+      result.counts.expertChoices = seen.summed(over: mesh.world).expertChoices
+    }
     return result
   }
 
@@ -237,6 +252,21 @@ public final class Trainer {
     return NonFiniteError(
       step: step, what: result.loss.isFinite ? .gradient : .loss, ownLoss: own.loss,
       in: model.parameters, mesh: mesh, team: device.team)
+  }
+}
+
+extension StepResult {
+  /// Adds what the routers did with a micro-batch.
+  fileprivate mutating func add(_ objective: Objective, _ routings: [Routing]) {
+    balance += objective.balance
+    z += objective.z
+    for (layer, routing) in routings.enumerated() {
+      routers[layer].probabilities = zip(
+        routers[layer].probabilities, routing.probabilitySums
+      ).map(+)
+      routers[layer].balance += objective.layerBalance[layer]
+      routers[layer].z += objective.layerZ[layer]
+    }
   }
 }
 
