@@ -12,6 +12,15 @@ static inline apus_double8 lane_sqrt_double(apus_double8 x) { return __builtin_e
 static inline apus_float16 lane_fma_float(apus_float16 a, apus_float16 b, apus_float16 c) { return __builtin_elementwise_fma(a, b, c); }
 static inline apus_double8 lane_fma_double(apus_double8 a, apus_double8 b, apus_double8 c) { return __builtin_elementwise_fma(a, b, c); }
 
+/// 1 / x of each lane, within 6.2e-5 of it where there is an instruction for that.
+static inline apus_float16 lane_reciprocal_float(apus_float16 x) {
+#if defined(__AVX512F__)
+  return (apus_float16)__builtin_ia32_rcp14ps512_mask(x, x, (unsigned short)-1);
+#else
+  return 1.0f / x;
+#endif
+}
+
 /// Pairs of neighbours within each quarter of the lanes: a0 b0 a1 b1 of four floats, a0 b0 of two doubles; then the rest.
 static inline apus_float16 lane_zip_low_float(apus_float16 a, apus_float16 b) { return __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29); }
 static inline apus_float16 lane_zip_high_float(apus_float16 a, apus_float16 b) { return __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31); }

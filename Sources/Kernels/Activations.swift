@@ -63,11 +63,9 @@ private protocol Gate {
   static func slope(_ share: Scalar.Lanes, _ value: Scalar.Lanes) -> Scalar.Lanes
 }
 
-private enum Silu<Scalar: KernelScalar>: Gate {
+private enum Silu<Scalar: KernelScalar>: Gate where Scalar.Lanes: LogisticLanes {
   @inline(__always)
-  static func share(_ x: Scalar.Lanes) -> Scalar.Lanes {
-    Scalar.Lanes(1) / (Scalar.Lanes(1) + (-x).exponential())
-  }
+  static func share(_ x: Scalar.Lanes) -> Scalar.Lanes { x.logistic() }
 
   /// f′ = s + f·(1 − s) with s = sigmoid(x).
   @inline(__always)

@@ -136,13 +136,12 @@ private func softmaxGradientRows<Scalar: KernelScalar>(
 @inline(__always)
 private func sigmoidSpans<Scalar: KernelScalar>(
   _ type: Scalar.Type, _ x: Matrix, _ y: Matrix, _ team: ThreadTeam
-) {
-  let one = Scalar.Lanes(1)
+) where Scalar.Lanes: LogisticLanes {
   team.forSpans(of: x, contiguous: x.isContiguous && y.isContiguous) { row, column, count in
     let source = x.row(type, row) + column
     let target = y.row(type, row) + column
     forLanes(type, count) { i, n in
-      target.set(i, n, one / (one + (-source.lanes(i, n)).exponential()))
+      target.set(i, n, source.lanes(i, n).logistic())
     }
   }
 }
