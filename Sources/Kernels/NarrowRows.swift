@@ -2,7 +2,7 @@
 // that each column is a vector and no sum runs across lanes.
 
 /// Hands out `rows` of x in turn, a register's worth of them at a time: element (r, c) of those stands at
-/// columns[c · lanes + r]. What stands behind the last row is finite and of no meaning.
+/// columns[c · lanes + r]. What stands behind the last row has no meaning.
 @inline(__always)
 func forNarrowRows<Scalar: KernelScalar>(
   _ type: Scalar.Type, _ x: Matrix, _ rows: Range<Int>,

@@ -60,6 +60,9 @@ public final class Communicator: @unchecked Sendable {
     return Communicator(ThreadTransport(group: group, rank: 0), name: name)
   }
 
+  /// Whether this rank has all that the group shares.
+  public var isAlone: Bool { size == 1 }
+
   /// Whether the group's ranks are on several machines.
   public var spansMachines: Bool { transport.spansMachines }
 

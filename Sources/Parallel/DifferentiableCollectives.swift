@@ -85,6 +85,24 @@ extension Communicator {
     }
   }
 
+  /// Some rows of x, of which ranks share `count`, in the order in which they are `wanted`, shared anew.
+  public func rows(_ wanted: [Int32], of x: Variable, count: Int) -> Variable {
+    guard size > 1 else { return select(x, rows: wanted) }
+    let own = ownShare(of: count)
+    let chosen = select(
+      x, rows: wanted.filter { own.contains(Int($0)) }.map { $0 - Int32(own.lowerBound) })
+    let parts = (0..<size).map { part in
+      let rows = share(of: count, part: part, of: size)
+      return wanted.indices.filter { rows.contains(Int(wanted[$0])) }
+    }
+    // Where each arrives: by the rank that had it.
+    var arrival = [Int32](repeating: 0, count: wanted.count)
+    for (place, row) in parts.joined().enumerated() { arrival[row] = Int32(place) }
+    return select(
+      allGathered(chosen, counts: parts.map(\.count)),
+      rows: Array(arrival[ownShare(of: wanted.count)]))
+  }
+
   /// RMS norm over a width that is split over the group: y = w · x / √(Σ x² / width + ε), where the
   /// sum runs over the slices of all ranks and each rank normalises its own slice.
   ///

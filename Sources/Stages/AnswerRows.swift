@@ -2,7 +2,6 @@
 
 import Kernels
 import Parallel
-import Text
 import Training
 import Transformer
 
@@ -22,8 +21,8 @@ struct AnswerRows {
   /// Prompts with their answers.
   private let sequences: [[Int32]]
   private let beginnings: Beginnings
-  /// Each answer's place among all when those that begin alike are neighbours.
-  private let places: [Int]
+  /// Each answer's rank among all when those that begin alike are neighbours.
+  private let order: [Int]
 
   /// Batches hold several answers in a row and compute equal beginnings once, unless the `routers` that
   /// learn from them want sequences apart; they ask for some outputs, unless those want all tokens.
@@ -40,10 +39,10 @@ struct AnswerRows {
     packing = !routers.contains(where: \.balancesSequences)
     asking = !routers.contains(where: \.learnsFromEveryToken)
     beginnings = Beginnings(sequences)
-    var places = Array(sequences.indices)
+    var order = Array(sequences.indices)
     let sorted = sequences.indices.sorted { sequences[$0].lexicographicallyPrecedes(sequences[$1]) }
-    for (place, number) in sorted.enumerated() { places[number] = place }
-    self.places = places
+    for (rank, number) in sorted.enumerated() { order[number] = rank }
+    self.order = order
     length = sequences.map(\.count).max() ?? 1
     mask = AnswerMask(
       lengths: answers.map(\.count), columns: max(answers.map(\.count).max() ?? 1, 1))
@@ -74,7 +73,7 @@ struct AnswerRows {
   private func parts(
     of rows: [Int], microBatch: Int, over data: Communicator
   ) -> [[Int]] {
-    let rows = rows.sorted { places[$0] < places[$1] }
+    let rows = rows.sorted { order[$0] < order[$1] }
     guard microBatch == 0 else {
       return Array(rows[data.ownShare(of: rows.count)])
         .parts(of: microBatch, dealing: rows.count, over: data).map { Array($0) }
@@ -103,44 +102,29 @@ struct AnswerRows {
     let rows =
       packing ? lengths.inRows(of: Self.rowLength) : lengths.indices.map { $0..<$0 + 1 }
     let length = max(rows.map { lengths[$0].reduce(0, +) }.max() ?? 1, 1)
-    let count = rows.count * length
-    var tokens = [Int32](repeating: padding, count: count)
-    var positions = [Int32](repeating: 0, count: count)
-    var firstKey = positions
-    var mask = [Bool](repeating: false, count: count)
-    var kinds = [Int32](repeating: -1, count: count)
-    var homes = [Int](repeating: -1, count: count)
+    var batch = Batch(
+      rows: rows.map { zip(numbers[$0], lengths[$0]).map { sequences[$0].prefix($1) } },
+      length: length, padding: padding)
+    var kinds = [Int32](repeating: -1, count: batch.tokens.count)
+    var homes = [Int](repeating: -1, count: batch.tokens.count)
     var predicted = homes
     var lastTokens: [Int] = []
     for (index, row) in rows.enumerated() {
       var first = index * length
       for (number, own) in zip(numbers[row], lengths[row]) {
         for offset in 0..<own {
-          let place = first + offset
-          tokens[place] = sequences[number][offset]
-          positions[place] = Int32(offset)
-          firstKey[place] = Int32(first - index * length)
-          mask[place] = true
-          kinds[place] = beginnings.numbers[number][offset]
-          homes[place] = number * self.length + offset
+          kinds[first + offset] = beginnings.numbers[number][offset]
+          homes[first + offset] = number * self.length + offset
         }
         for token in answers[number].indices {
           // What predicts the first may be missing: there may be no prompt.
           let offset = prompts[number].count + token - 1
-          if 0..<own ~= offset { predicted[first + offset] = number * self.mask.columns + token }
+          if 0..<own ~= offset { predicted[first + offset] = number * mask.columns + token }
         }
         first += own
         lastTokens.append(first - 1)
       }
-      // Padding sees padding.
-      for place in first..<(index + 1) * length {
-        positions[place] = Int32(place - first)
-        firstKey[place] = Int32(first - index * length)
-      }
     }
-    var batch = Batch(tokens: tokens, sequences: rows.count, length: length, mask: mask)
-    batch.positions = positions
-    batch.firstKey = firstKey
     if packing { batch.shared = SharedTokens(kinds: kinds, kindCount: beginnings.count) }
     if scoring {
       batch.asked = lastTokens
@@ -149,13 +133,13 @@ struct AnswerRows {
     }
     let places = batch.asked.map { $0.map { predicted[$0] } } ?? predicted
     let labels = places.map {
-      $0 < 0 ? -100 : answers[$0 / self.mask.columns][$0 % self.mask.columns]
+      $0 < 0 ? -100 : answers[$0 / mask.columns][$0 % mask.columns]
     }
     return AnswerBatch(
       rows: numbers, micro: MicroBatch(batch, labels: labels), places: places, homes: homes)
   }
 
-  /// Tokens of rows that several answers share, about: long enough that little is left free, short
+  /// Tokens of a row of several answers, about: long enough that little is left free, short
   /// enough that attention looks at few rows' keys at a time.
   private static let rowLength = 256
 }
@@ -171,13 +155,17 @@ struct AnswerBatch {
   /// Where each token stands in a table of `AnswerRows.length` tokens an answer, −1 for padding.
   let homes: [Int]
 
-  /// The same with expert choices of each token, [layers][all answers · length · k].
+  /// The same with expert choices of each token, [layers][all answers · length · k]. Tokens share rows only
+  /// where all have the same experts: those were chosen in other batches.
   func replaying(_ choices: [[Int32]], perToken k: Int) -> AnswerBatch {
     var batch = micro.batch
     batch.expertChoices = choices.map { layer in
       homes.flatMap { home in
         home < 0 ? Array(0..<Int32(k)) : Array(layer[home * k..<(home + 1) * k])
       }
+    }
+    if let shared = batch.shared, !shared.agree(batch.expertChoices!, perToken: k) {
+      batch.shared = nil
     }
     return AnswerBatch(
       rows: rows, micro: MicroBatch(batch, labels: micro.labels), places: places, homes: homes)

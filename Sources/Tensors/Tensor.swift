@@ -39,16 +39,18 @@ public final class Storage {
   }
 
   /// Zeroed memory of its own, for what lives as long as the run (weights, gradients, moments): in huge
-  /// pages from an eighth of one on, which other ranks read sooner.
+  /// pages from an eighth of one on, which the system hands to other ranks in fewer pieces.
   public init(bytes: Int) {
     let page = 2 << 20
     let isLarge = 8 * bytes >= page
-    let size = isLarge ? (bytes + page - 1) / page * page + page : max(bytes, 1)
+    // What is left behind whole pages takes small ones.
+    let huge = isLarge ? max(bytes / page, 1) * page : 0
+    let size = isLarge ? max(bytes, page) + page : max(bytes, 1)
     let mapped = mmap(
       nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     require(mapped != MAP_FAILED, "the system gives no memory for \(bytes) bytes: errno \(errno)")
     base = isLarge ? mapped!.alignedUp(toMultipleOf: page) : mapped!
-    if isLarge { _ = madvise(base, size - page, adviseHugePages) }
+    if isLarge { _ = madvise(base, huge, adviseHugePages) }
     mapping = UnsafeMutableRawBufferPointer(start: mapped, count: size)
     self.bytes = bytes
     arena = nil

@@ -1,8 +1,6 @@
-// A layer at some tokens alone: their queries, and their rows of the residual stream.
+// Queries of some tokens alone.
 
 import Kernels
-import Parallel
-import Tensors
 
 /// Queries of the tokens that are asked for, as many in each sequence: places that are left over in a
 /// sequence with fewer hold no token and see no key.
@@ -58,25 +56,5 @@ extension AskedQueries {
   /// Where queries stand when so many keys of each sequence come before the batch's.
   func positions(behind keys: [Int]) -> [Int32] {
     positions.indices.map { positions[$0] + Int32(keys[$0 / length]) }
-  }
-}
-
-extension Communicator {
-  /// Some rows of x, of which ranks share `count`, in the order in which they are `wanted`, shared anew.
-  func rows(_ wanted: [Int32], of x: Variable, count: Int) -> Variable {
-    guard size > 1 else { return select(x, rows: wanted) }
-    let own = ownShare(of: count)
-    let chosen = select(
-      x, rows: wanted.filter { own.contains(Int($0)) }.map { $0 - Int32(own.lowerBound) })
-    let parts = (0..<size).map { part in
-      let rows = share(of: count, part: part, of: size)
-      return wanted.indices.filter { rows.contains(Int(wanted[$0])) }
-    }
-    // Where each arrives: by the rank that had it.
-    var arrival = [Int32](repeating: 0, count: wanted.count)
-    for (place, row) in parts.joined().enumerated() { arrival[row] = Int32(place) }
-    return select(
-      allGathered(chosen, counts: parts.map(\.count)),
-      rows: Array(arrival[ownShare(of: wanted.count)]))
   }
 }

@@ -74,12 +74,12 @@ struct Attention {
   /// This rank's `rows` of x [R, H], normalised, and of the residual: gives residual + attention(x), of
   /// the `wanted` tokens (nil: all).
   ///
-  /// Inside, a rank has all rows and its own heads. Ranks that share a key/value head project and
-  /// normalise a part of the rows each, so that no two do the same work. Tokens that share a row part
-  /// before the rotation: their places may differ.
+  /// Inside, a rank has all rows and its own heads. Ranks that share a key/value head project, normalise
+  /// and rotate a part of the rows each, so that no two do the same work. Only rows by token of the
+  /// vocabulary, which one rank has alone, are rotated when each of their tokens has its own.
   func callAsFunction(
-    _ x: Variable, adding residual: Variable, _ rows: TokenRows, _ batch: Batch, wanted: [Int]?,
-    rotations: RotaryTable, cache: KeyValueCache?
+    _ x: Variable, adding residual: Variable, _ rows: TokenRows, _ batch: Batch,
+    wanted: WantedTokens?, rotations: RotaryTable, cache: KeyValueCache?
   ) -> Variable {
     let tape = x.tape
     let headWidth = configuration.resolvedHeadWidth
@@ -88,7 +88,7 @@ struct Attention {
     let keyShares = sharers.shares(of: rows.count)
     let all = groups.tensor.allGathered(x, counts: groups.tensor.shares(of: rows.count))
     let own = sharers.ownRows(all, counts: keyShares)
-    let queries = wanted.map { AskedQueries($0, of: batch) }
+    let queries = wanted.map { AskedQueries($0.tokens, of: batch) }
     let places = queries.map { rows.of($0.tokens) } ?? rows.ofToken
     // Whichever is less: products of all rows, or of those that ask.
     let asksFirst = places.map { $0.count < rows.count } ?? false
@@ -114,16 +114,24 @@ struct Attention {
       k = clamped(k, to: configuration.clipQKV)
       v = clamped(v, to: configuration.clipQKV)
     }
+    if let places, !asksFirst { q = select(q, rows: places) }
+    q = rotary(
+      q, headWidth: headWidth, positions: queries?.rotaryPositions ?? batch.positions, rotations)
+    let positions = rows.positions(in: batch)
+    if let positions {
+      k = rotary(
+        k, headWidth: headWidth, positions: Array(positions[sharers.ownShare(of: rows.count)]),
+        rotations)
+    }
     k = sharers.allGathered(k, counts: keyShares)
     v = sharers.allGathered(v, counts: keyShares)
-    if let places, !asksFirst { q = select(q, rows: places) }
     if let ofToken = rows.ofToken {
       k = select(k, rows: ofToken)
       v = select(v, rows: ofToken)
     }
-    q = rotary(
-      q, headWidth: headWidth, positions: queries?.rotaryPositions ?? batch.positions, rotations)
-    k = rotary(k, headWidth: headWidth, positions: batch.positions, rotations)
+    if positions == nil {
+      k = rotary(k, headWidth: headWidth, positions: batch.positions, rotations)
+    }
     var shape = AttentionShape(
       sequences: batch.sequences, queryLength: queries?.length ?? batch.length,
       keyCapacity: batch.length, heads: q.value.columns / headWidth,
@@ -141,8 +149,8 @@ struct Attention {
     var attended = attention(q, k, v, shape)
     if let taken = queries?.taken { attended = select(attended, rows: taken) }
     let y = groups.tensor.reduceScattered(
-      counts: groups.tensor.shares(of: wanted?.count ?? batch.tokens.count),
-      adding: rows.kept(by: wanted).map {
+      counts: groups.tensor.shares(of: wanted?.tokens.count ?? batch.tokens.count),
+      adding: rows.kept(by: wanted?.tokens).map {
         groups.tensor.rows($0, of: residual, count: rows.count)
       } ?? residual
     ) {

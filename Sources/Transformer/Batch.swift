@@ -21,9 +21,16 @@ public struct Batch: Sendable {
   /// and feed-forward for these alone, and what follows (labels, logits) counts them.
   public var asked: [Int]?
 
-  /// Tokens that stand behind the same tokens as others do, which have the same rows in every layer: all
-  /// layers but the last compute those once. Nil: each token's are computed.
-  public var shared: SharedTokens?
+  /// Tokens that stand behind the same tokens as others do, at the same positions, which have the same
+  /// rows in every layer: all layers but the last compute those once. Nil: each token's are computed.
+  /// Experts that are chosen must be the same, too.
+  public var shared: SharedTokens? {
+    didSet {
+      require(
+        shared.map { $0.rows.count == tokens.count } ?? true,
+        "shared rows of \(shared?.rows.count ?? 0) tokens in a batch of \(tokens.count)")
+    }
+  }
 
   /// Tokens whose outputs a forward pass gives, over all ranks.
   public var outputs: Int { asked?.count ?? tokens.count }
@@ -39,13 +46,5 @@ public struct Batch: Sendable {
     self.length = length
     self.mask = mask
     positions = (0..<tokens.count).map { Int32($0 % length) }
-  }
-}
-
-extension Batch {
-  /// The tokens whose rows a layer gives; nil is all.
-  func rows(ofLastLayer isLast: Bool) -> [Int]? {
-    guard let shared else { return isLast ? asked : nil }
-    return isLast ? asked ?? Array(tokens.indices) : shared.tokens
   }
 }

@@ -95,11 +95,11 @@ enum FeedForward {
 
   /// This rank's rows of x, normalised, and of the residual, of the `wanted` tokens (nil: all).
   func callAsFunction(
-    _ x: Variable, adding residual: Variable, _ batch: Batch, wanted: [Int]?, drops: Bool
+    _ x: Variable, adding residual: Variable, _ batch: Batch, wanted: WantedTokens?, drops: Bool
   ) -> (Variable, Routing?) {
     switch self {
     case .dense(let whole):
-      (whole(x, adding: residual, tokens: wanted?.count ?? batch.tokens.count), nil)
+      (whole(x, adding: residual, tokens: wanted?.tokens.count ?? batch.tokens.count), nil)
     case .mixture(let mixture):
       mixture(x, adding: residual, batch, wanted: wanted, drops: drops)
     }

@@ -28,7 +28,7 @@ struct Block {
 
   /// This rank's `rows` give those of the `wanted` tokens (nil: all).
   func callAsFunction(
-    _ x: Variable, _ rows: TokenRows, _ batch: Batch, wanted: [Int]?, rotations: RotaryTable,
+    _ x: Variable, _ rows: TokenRows, _ batch: Batch, wanted: WantedTokens?, rotations: RotaryTable,
     cache: KeyValueCache?, drops: Bool
   ) -> (Variable, Routing?) {
     let attended = attention(
@@ -114,7 +114,7 @@ public final class LanguageModel {
 
   /// This rank's rows of the residual stream after the final norm. `observe` sees its rows of the
   /// embeddings (0), of the stream after each layer (1 …), and of the normed end as the last; the end
-  /// has the tokens alone that the batch asks for.
+  /// has the tokens alone that the batch asks for, and before it tokens may share rows.
   ///
   /// Experts have a capacity only where the model trains (`drops`). `onBackward` is called while
   /// backward runs: it is through with all buckets of parameters beyond the given one.
@@ -128,11 +128,19 @@ public final class LanguageModel {
     func mark(_ part: Int) {
       if let onBackward { tape.record { [buckets] in onBackward(buckets[part]) } }
     }
-    // Where no rank has a part of the tokens only, the first layer's rows are by token of the vocabulary.
+    require(
+      inputGradient == nil || batch.shared == nil, "gradients of rows that tokens share, as theirs")
+    for token in batch.tokens {
+      require(
+        0..<Int32(configuration.vocabulary) ~= token,
+        "token \(token) of a vocabulary of \(configuration.vocabulary)")
+    }
+    // The first layer's rows may be by token of the vocabulary: where tensor ranks have a part of the
+    // tokens each, handing these rows out would cost what is spared.
     let isSeen = observe != nil || inputGradient != nil
     let byID =
-      isSeen || groups.tensor.size > 1
-      ? nil : TokenRows.byID(batch, vocabulary: configuration.vocabulary)
+      groups.tensor.isAlone && !isSeen
+      ? TokenRows.byID(batch, vocabulary: configuration.vocabulary) : nil
     var rows = byID?.rows ?? TokenRows(batch)
     var x = embedded(
       byID?.ids ?? batch.shared.map { $0.tokens.map { batch.tokens[$0] } } ?? batch.tokens,
@@ -143,7 +151,7 @@ public final class LanguageModel {
     routings.reserveCapacity(blocks.count)
     for (index, block) in blocks.enumerated() {
       mark(index)
-      let wanted = batch.rows(ofLastLayer: index == blocks.count - 1)
+      let wanted = batch.wanted(ofLastLayer: index == blocks.count - 1)
       let (next, routing) = run(
         block, x, rows, batch, wanted: wanted, cache: cache, drops: drops)
       x = next
@@ -212,7 +220,7 @@ public final class LanguageModel {
   }
 
   private func run(
-    _ block: Block, _ x: Variable, _ rows: TokenRows, _ batch: Batch, wanted: [Int]?,
+    _ block: Block, _ x: Variable, _ rows: TokenRows, _ batch: Batch, wanted: WantedTokens?,
     cache: KeyValueCache?, drops: Bool
   ) -> (Variable, Routing?) {
     func pass(_ x: Variable) -> (Variable, Routing?) {

@@ -31,7 +31,7 @@ struct Mixture {
   /// This rank's rows of x, normalised, and of the residual, of the `wanted` tokens (nil: all). Every rank
   /// computes, with no rows too.
   func callAsFunction(
-    _ x: Variable, adding residual: Variable, _ batch: Batch, wanted: [Int]?, drops: Bool
+    _ x: Variable, adding residual: Variable, _ batch: Batch, wanted: WantedTokens?, drops: Bool
   ) -> (Variable, Routing) {
     let routing = router(x, batch, wanted: wanted, drops: drops)
     let mixed =
@@ -40,7 +40,7 @@ struct Mixture {
       case .overlapped: exchanged(x, adding: residual, routing, parts: 2)
       case .exchange, .automatic: exchanged(x, adding: residual, routing, parts: 1)
       }
-    let y = shared?(x, adding: mixed, tokens: wanted?.count ?? batch.tokens.count) ?? mixed
+    let y = shared?(x, adding: mixed, tokens: wanted?.tokens.count ?? batch.tokens.count) ?? mixed
     return (y, routing)
   }
 

@@ -18,8 +18,8 @@ public struct Routing {
   public let starts: [Int32]
   /// Which of the batch's tokens these are: those that fell to this rank.
   public let tokens: [Int]
-  /// Whether they stand for all that share their rows.
-  let isShared: Bool
+  /// Which tokens share their rows; nil: none.
+  let shared: SharedTokens?
   /// How many tokens each stands for that are not padding.
   let realTokens: [Int]
   /// Experts of the layer.
@@ -31,7 +31,7 @@ public struct Routing {
   public func rows(_ batch: Batch) -> [Int] {
     var rows = [Int](repeating: -1, count: batch.tokens.count)
     for (row, token) in tokens.enumerated() { rows[token] = row }
-    guard isShared, let shared = batch.shared else { return rows }
+    guard let shared else { return rows }
     return shared.rows.map { rows[shared.tokens[Int($0)]] }
   }
 
@@ -158,7 +158,8 @@ struct Router {
 
   /// This rank's rows of x [T, H], of the `wanted` tokens (nil: all). `drops` says whether experts have a
   /// capacity here.
-  func callAsFunction(_ x: Variable, _ batch: Batch, wanted: [Int]?, drops: Bool) -> Routing {
+  func callAsFunction(_ x: Variable, _ batch: Batch, wanted: WantedTokens?, drops: Bool) -> Routing
+  {
     let tape = x.tape
     var logits = rowStableLinear(x, weight.on(tape))
     if let temperature { logits = scaled(logits, by: temperature.on(tape)) }
@@ -174,8 +175,8 @@ struct Router {
     }
     let tokens = x.value.rows
     let k = configuration.expertsPerToken
-    let own = groups.tensor.ownShare(of: wanted?.count ?? batch.tokens.count)
-    let numbers = wanted.map { Array($0[own]) } ?? Array(own)
+    let own = groups.tensor.ownShare(of: wanted?.tokens.count ?? batch.tokens.count)
+    let numbers = wanted.map { Array($0.tokens[own]) } ?? Array(own)
     var experts: [Int32] = []
     if let given = batch.expertChoices?[place] {
       experts = numbers.flatMap { given[$0 * k..<($0 + 1) * k] }
@@ -183,8 +184,6 @@ struct Router {
       let biasTensor = bias.map { tape.device.tensor([1, configuration.experts], $0.values) }
       topK(scores.value.matrix, bias: biasTensor?.matrix, k: k, into: &experts)
     }
-    let isShared = batch.shared != nil && wanted == batch.shared?.tokens
-    let real = isShared ? batch.realTokensByRow : batch.mask.map { $0.map { $0 ? 1 : 0 } }
     let starts = (0...tokens).map { Int32($0 * k) }
     let weights = chosenScores(
       scores, starts: starts, experts: experts, renormalised: configuration.renormalise)
@@ -194,12 +193,25 @@ struct Router {
     }
     return Routing(
       logits: logits, probabilities: probabilities, weights: weights, experts: experts,
-      starts: starts, tokens: numbers, isShared: isShared,
-      realTokens: real.map { real in (isShared ? Array(own) : numbers).map { real[$0] } }
-        ?? Array(repeating: 1, count: tokens), expertCount: configuration.experts,
+      starts: starts, tokens: numbers, shared: wanted?.shared,
+      realTokens: realTokens(of: numbers, own, batch, wanted?.shared),
+      expertCount: configuration.experts,
       choices: ExpertChoices(
         experts, ofEach: Array(repeating: Int32(k), count: tokens),
         among: 0..<configuration.experts))
+  }
+
+  /// How many tokens that are not padding each of this rank's `tokens` stands for, which are `own` of the
+  /// layer's rows.
+  private func realTokens(
+    of tokens: [Int], _ own: Range<Int>, _ batch: Batch, _ shared: SharedTokens?
+  ) -> [Int] {
+    guard let shared else { return tokens.map { batch.mask?[$0] ?? true ? 1 : 0 } }
+    var counts = [Int](repeating: 0, count: shared.tokens.count)
+    for (token, row) in shared.rows.enumerated() where batch.mask?[token] ?? true {
+      counts[Int(row)] += 1
+    }
+    return Array(counts[own])
   }
 
   /// Marks with −1 what is beyond each expert's capacity, ceil(factor · k · S / E) choices of a
@@ -239,7 +251,7 @@ extension Routing {
   func replacing(logits: Variable, probabilities: Variable) -> Routing {
     Routing(
       logits: logits, probabilities: probabilities, weights: weights.detached, experts: experts,
-      starts: starts, tokens: tokens, isShared: isShared, realTokens: realTokens,
+      starts: starts, tokens: tokens, shared: shared, realTokens: realTokens,
       expertCount: expertCount, choices: choices)
   }
 }

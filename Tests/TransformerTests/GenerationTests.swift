@@ -56,6 +56,23 @@ import Transformer
     }
   }
 
+  @Test func `prompts that begin alike, in batches of other padding too, go on as each alone`()
+    throws
+  {
+    let run = try TinyRun(precision: .float64)
+    var options = SamplingOptions()
+    options.maximumNewTokens = 6
+    let prompts: [[Int32]] = [[1, 2, 3, 4], [1, 2, 9], [1, 2, 3, 4, 5], [5], [1, 2, 3, 4], [1]]
+    let together = run.model.generate(prompts, options)
+    for (index, prompt) in prompts.enumerated() {
+      let alone = run.model.generate([prompt], options, samples: [index])[0]
+      #expect(alone.tokens == together[index].tokens)
+      for (found, expected) in zip(together[index].logProbabilities, alone.logProbabilities) {
+        #expect(abs(found - expected) <= 1e-13 * max(1, abs(expected)))
+      }
+    }
+  }
+
   @Test(
     .enabled(if: productKernelName == "AVX-512 panels", "OpenBLAS rounds by the number of rows"),
     arguments: Precision.allCases)

@@ -82,28 +82,89 @@ import Transformer
     expectClose(run.model.parameters.parameters.map(\.gradient.elements), expected, run.model)
   }
 
-  @Test(arguments: Case.all.filter { !$0.asks })
+  @Test(arguments: Case.all, [false, true])
   func `the first layer's rows are by token of the vocabulary where tokens recur`(
-    kind: Case
+    kind: Case, recomputes: Bool
   ) throws {
     let run = try TinyRun(precision: .float64, kind.change)
-    let micro = Self.whole(distinct: 11)
-    let counts = run.trainer.gradients([micro]).counts
-    let expected = run.model.parameters.parameters.map(\.gradient.elements)
-    let device = run.trainer.device
-    run.model.parameters.clearGradients()
-    let tape = Tape(device)
-    // Who looks at the embeddings gets each token's.
-    var looked = 0
-    let output = run.model.forward(micro.batch, on: tape) { part, rows in
-      if part == 0 { looked = rows.rows }
+    run.model.recomputesBlocks = recomputes
+    let whole = Self.whole(distinct: 11)
+    let plain = kind.asks ? whole.asking { $0 != -100 } : whole
+    for micro in [plain, plain.sharingBeginnings()] {
+      let counts = run.trainer.gradients([micro]).counts
+      let expected = run.model.parameters.parameters.map(\.gradient.elements)
+      run.model.parameters.clearGradients()
+      let tape = Tape(run.trainer.device)
+      // Who looks at the embeddings gets each token's, or those of equal beginnings once.
+      var looked = 0
+      let output = run.model.forward(micro.batch, on: tape) { part, rows in
+        if part == 0 { looked = rows.rows }
+      }
+      tape.backward(from: [
+        run.model.objective(output, labels: micro.labels, micro.batch, counts: counts).total
+      ])
+      #expect(looked == micro.batch.shared?.tokens.count ?? 36)
+      for parameter in run.model.parameters.parameters { parameter.slot.zeroIfEmpty() }
+      expectClose(run.model.parameters.parameters.map(\.gradient.elements), expected, run.model)
     }
-    tape.backward(from: [
-      run.model.objective(output, labels: micro.labels, micro.batch, counts: counts).total
-    ])
-    #expect(looked == 36)
-    for parameter in run.model.parameters.parameters { parameter.slot.zeroIfEmpty() }
+  }
+
+  @Test func `given experts serve all tokens that share a row, where they are the same`() throws {
+    let run = try TinyRun(precision: .float64)
+    func given(_ choice: (_ token: Int) -> Int32) -> MicroBatch {
+      var batch = Self.whole().batch
+      batch.expertChoices = (0..<2).map { layer in
+        batch.tokens.indices.flatMap { token -> [Int32] in
+          let first = (choice(token) + Int32(layer)) % 6
+          return [first, (first + 2) % 6]
+        }
+      }
+      return MicroBatch(batch, labels: Self.whole().labels)
+    }
+    // By token of the vocabulary alone: equal tokens have equal experts.
+    let micro = given { Self.whole().batch.tokens[$0] % 6 }
+    let shared = micro.sharingBeginnings()
+    #expect(shared.batch.shared!.agree(micro.batch.expertChoices!, perToken: 2))
+    _ = run.trainer.gradients([micro])
+    let expected = run.model.parameters.parameters.map(\.gradient.elements)
+    _ = run.trainer.gradients([shared])
     expectClose(run.model.parameters.parameters.map(\.gradient.elements), expected, run.model)
+    let others = given { Int32($0 % 6) }.batch.expertChoices!
+    #expect(!shared.batch.shared!.agree(others, perToken: 2))
+  }
+
+  @Test func `padding has no part in the sums of probabilities`() throws {
+    let run = try TinyRun(precision: .float64)
+    let batch = Self.whole().batch
+    let output = run.model.forward(batch, on: Tape(run.trainer.device, recording: false))
+    for routing in output.routings {
+      var expected = [Double](repeating: 0, count: 6)
+      for (place, probability) in routing.probabilities.value.elements.enumerated()
+      where batch.mask![place / 6] {
+        expected[place % 6] += probability
+      }
+      for (found, expected) in zip(routing.probabilitySums, expected) {
+        #expect(abs(found - expected) <= 1e-13)
+      }
+      #expect(abs(routing.probabilitySums.reduce(0, +) - 35) <= 1e-12)
+    }
+  }
+
+  @Test func `routers that are not observed change no gradient`() throws {
+    let run = try TinyRun(precision: .float64) {
+      ($0.router.balanceCoefficient, $0.router.zCoefficient) = (0, 0)
+    }
+    let micro = Self.whole().sharingBeginnings()
+    run.trainer.task = { [model = run.model] output, micro, _ in
+      scaledSum(model.logProbabilities(output.hidden, labels: micro.labels), factor: -0.1)
+    }
+    let observed = run.trainer.gradients([micro])
+    let expected = run.model.parameters.parameters.map(\.gradient.elements)
+    run.trainer.observesRouters = false
+    let silent = run.trainer.gradients([micro])
+    #expect(run.model.parameters.parameters.map(\.gradient.elements) == expected)
+    #expect(silent.loss == observed.loss && silent.gradientNorm == observed.gradientNorm)
+    #expect(observed.balance > 0 && silent.balance == 0)
   }
 
   private func expectClose(

@@ -75,40 +75,52 @@ extension [Int] {
 
 extension Sequence where Element == ExampleRow {
   /// The rows as one batch of `length` tokens each, with the next token as label where it is learned.
-  ///
-  /// A token sees its own example alone, at places that are counted from the example's start.
   public func microBatch(length: Int, padding: Int32) -> MicroBatch {
-    var tokens: [Int32] = []
-    var labels: [Int32] = []
-    var positions: [Int32] = []
-    var firstKeys: [Int32] = []
-    var mask: [Bool] = []
-    var rows = 0
-    for row in self {
-      require(row.tokens <= length, "\(row.tokens) tokens in a row of \(length)")
-      rows += 1
-      var first = 0
-      func place(_ count: Int) {
-        positions += (0..<count).map { Int32($0) }
-        firstKeys += Array(repeating: Int32(first), count: count)
-        first += count
-      }
-      for example in row.examples {
-        tokens += example.tokens
-        labels += example.labels
-        mask += Array(repeating: true, count: example.tokens.count)
-        place(example.tokens.count)
-      }
-      let rest = length - row.tokens
-      tokens += Array(repeating: padding, count: rest)
-      labels += Array(repeating: -100, count: rest)
-      mask += Array(repeating: false, count: rest)
-      place(rest)
+    let rows = Array(self)
+    let batch = Batch(
+      rows: rows.map { $0.examples.map { $0.tokens[...] } }, length: length, padding: padding)
+    let labels = rows.flatMap { row in
+      row.examples.flatMap(\.labels) + Array(repeating: -100, count: length - row.tokens)
     }
-    var batch = Batch(tokens: tokens, sequences: rows, length: length, mask: mask)
-    batch.positions = positions
-    batch.firstKey = firstKeys
     return MicroBatch(batch, labels: labels)
+  }
+}
+
+extension Batch {
+  /// Rows of `length` tokens, in each some sequences side by side and padding behind them.
+  ///
+  /// A token sees its own sequence alone, at places that are counted from the sequence's start.
+  package init(rows: [[ArraySlice<Int32>]], length: Int, padding: Int32) {
+    let count = rows.count * length
+    var tokens = [Int32](repeating: padding, count: count)
+    var positions = [Int32](repeating: 0, count: count)
+    var firstKey = positions
+    var mask = [Bool](repeating: false, count: count)
+    for (index, row) in rows.enumerated() {
+      let start = index * length
+      var first = start
+      func place(_ count: Int) {
+        for offset in 0..<count {
+          positions[first + offset] = Int32(offset)
+          firstKey[first + offset] = Int32(first - start)
+        }
+      }
+      for sequence in row {
+        require(
+          first + sequence.count <= start + length,
+          "\(row.map(\.count)) tokens in a row of \(length)")
+        place(sequence.count)
+        for (offset, token) in sequence.enumerated() {
+          tokens[first + offset] = token
+          mask[first + offset] = true
+        }
+        first += sequence.count
+      }
+      place(start + length - first)
+    }
+    self.init(tokens: tokens, sequences: rows.count, length: length, mask: mask)
+    self.positions = positions
+    self.firstKey = firstKey
   }
 }
 

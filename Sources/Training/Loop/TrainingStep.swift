@@ -61,7 +61,7 @@ public struct StepResult: Sendable {
 
 /// What one expert layer's router did with one rank's tokens.
 public struct RouterShare: Sendable {
-  /// Sum over tokens of each expert's probability.
+  /// Sum of each expert's probability over tokens that are not padding.
   public var probabilities: [Double]
   /// Shares of the layer's balance and z-loss.
   public var balance: Double
