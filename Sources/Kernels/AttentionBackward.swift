@@ -62,7 +62,7 @@ private func attendBackward<Scalar: KernelScalar>(
   let values = rows.keys(memory.v, copy: valueCopy, for: all)
   dk.base.update(repeating: 0, count: capacity * width)
   dv.base.update(repeating: 0, count: capacity * width)
-  scales.update(repeating: Scalar(rows.shape.scale), count: step)
+  scales.update(repeating: Scalar(rows.scale), count: step)
   let natural = Lanes(Scalar(naturalPerBinary))
 
   var first = 0
@@ -74,7 +74,7 @@ private func attendBackward<Scalar: KernelScalar>(
     rows.dot(
       outputGradients, memory.o, block, memory: dq, across: queriesAcross, into: dots)
     rows.pack(
-      memory.q, block, scale: rows.shape.scale / naturalPerBinary, into: queries,
+      memory.q, block, scale: rows.scale / naturalPerBinary, into: queries,
       across: queriesAcross)
     for vector in 0..<block.count {
       let lane = vector * lanes

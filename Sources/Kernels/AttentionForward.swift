@@ -65,7 +65,7 @@ private func attend<Scalar: KernelScalar>(
     let visible = block.seen
     let start = block.firstKey(of: rows.keyCount)
     rows.pack(
-      memory.q, block, scale: rows.shape.scale / naturalPerBinary, into: queries,
+      memory.q, block, scale: rows.scale / naturalPerBinary, into: queries,
       across: queriesAcross)
     block.multiply(keys, queriesAcross, into: scores, from: start, visible, depth: headWidth)
     for vector in 0..<block.count {

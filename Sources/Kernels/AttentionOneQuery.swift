@@ -27,32 +27,25 @@ func attendWithOneQuery<Scalar: KernelScalar>(
     let queries = scratch.take(group, step: width)
     let scores = scratch.take(group, step: keys)
     let tile = scratch.take(Scalar.laneCount, step: Scalar.laneCount)
-    func rows(_ part: Int) -> AttentionRows {
-      AttentionRows(
-        sequence: part / shape.keyValueHeads, keyValueHead: part % shape.keyValueHeads, shape)
+    func query(_ part: Int) -> OneQuery<Scalar> {
+      let sequence = part / shape.keyValueHeads
+      return OneQuery(
+        rows: AttentionRows(
+          sequence: sequence, keyValueHead: part % shape.keyValueHeads, shape),
+        visible: shape.visibleKeys(sequence, query: 0), memory: memory, queries: queries,
+        scores: scores, tile: tile)
     }
     let end = min(parts, (task + 1) * perTask)
-    rows(task * perTask).prefetchVisible(type, of: memory.k)
+    var next = query(task * perTask)
+    next.prefetchVisible(memory.k)
     for part in task * perTask..<end {
-      rows(part).prefetchVisible(type, of: memory.v)
-      if part + 1 < end { rows(part + 1).prefetchVisible(type, of: memory.k) }
-      OneQuery(
-        rows: rows(part), memory: memory, queries: queries, scores: scores, tile: tile
-      ).attend()
-    }
-  }
-}
-
-extension AttentionRows {
-  /// Asks for the keys (or values) that the one query of each head sees.
-  @inline(__always)
-  fileprivate func prefetchVisible<Scalar>(_ type: Scalar.Type, of matrix: Matrix) {
-    let visible = shape.visibleKeys(sequence, query: 0)
-    let bytes = headWidth * MemoryLayout<Scalar>.stride
-    var row = UnsafeRawPointer(start(type, ofKey: visible.lowerBound, in: matrix))
-    for _ in visible {
-      for line in stride(from: 0, to: bytes, by: 64) { prefetch_line(row + line) }
-      row += matrix.stride * MemoryLayout<Scalar>.stride
+      let own = next
+      own.prefetchVisible(memory.v)
+      if part + 1 < end {
+        next = query(part + 1)
+        next.prefetchVisible(memory.k)
+      }
+      own.attend()
     }
   }
 }
@@ -60,15 +53,32 @@ extension AttentionRows {
 /// One query of the heads that share a key/value head: row r is head r of them.
 private struct OneQuery<Scalar: KernelScalar> where Scalar.Lanes: PowerLanes {
   let rows: AttentionRows
+  /// The keys that it sees.
+  let visible: Range<Int>
   let memory: AttentionMemory
   let queries, scores, tile: TileColumns<Scalar>
 
   private typealias Lanes = Scalar.Lanes
 
+  /// Asks for the keys (or values) that it sees.
+  @inline(__always)
+  func prefetchVisible(_ matrix: Matrix) {
+    let bytes = rows.headWidth &* MemoryLayout<Scalar>.stride
+    var row = UnsafeRawPointer(rows.start(Scalar.self, ofKey: visible.lowerBound, in: matrix))
+    for _ in visible {
+      for line in stride(from: 0, to: bytes, by: 64) { prefetch_line(row + line) }
+      row += matrix.stride &* MemoryLayout<Scalar>.stride
+    }
+  }
+
   @inline(__always)
   func attend() {
-    let visible = rows.shape.visibleKeys(rows.sequence, query: 0)
-    let factor = Lanes(Scalar(rows.shape.scale / naturalPerBinary))
+    let factor = Lanes(Scalar(rows.scale / naturalPerBinary))
+    // Whole vectors of keys are turned sooner than what is left of one. Scores of those that are read
+    // beyond the visible ones are not looked at.
+    let whole = wholeVectors(Scalar.self, visible.count)
+    let columns =
+      rows.canRead(whole, fromKey: visible.lowerBound, of: memory.k) ? whole : visible.count
     rows.forEach(Scalar.self, 0..<rows.group, of: memory.q) { i, start in
       forLanes(Scalar.self, rows.headWidth) { c, n in
         queries[i, 0].set(c, n, start.lanes(c, n) * factor)
@@ -77,10 +87,10 @@ private struct OneQuery<Scalar: KernelScalar> where Scalar.Lanes: PowerLanes {
     FewRowProduct<Scalar>(
       a: matrix(queries, rows.headWidth),
       b: Matrix(
-        rows.start(Scalar.self, ofKey: visible.lowerBound, in: memory.k), rows: visible.count,
+        rows.start(Scalar.self, ofKey: visible.lowerBound, in: memory.k), rows: columns,
         columns: rows.headWidth, stride: memory.k.stride, precision: Scalar.precision),
-      c: matrix(scores, visible.count),
-      area: ProductArea(rows: 0..<rows.group, columns: 0..<visible.count), accumulate: false
+      c: matrix(scores, columns),
+      area: ProductArea(rows: 0..<rows.group, columns: 0..<columns), accumulate: false
     ).run(tile.base)
     // The queries' places get what the outputs are multiplied by.
     rows.forEachLogSum(Scalar.self, 0..<rows.group, of: memory.logSumExp) { i, place in
@@ -89,7 +99,7 @@ private struct OneQuery<Scalar: KernelScalar> where Scalar.Lanes: PowerLanes {
     }
     var row = 0
     while row < rows.group {
-      addValues(row..<min(row + 4, rows.group), visible)
+      addValues(row..<min(row + 4, rows.group))
       row += 4
     }
   }
@@ -119,7 +129,7 @@ private struct OneQuery<Scalar: KernelScalar> where Scalar.Lanes: PowerLanes {
 
   /// Outputs of up to four rows; the last of fewer is computed more than once.
   @inline(__always)
-  private func addValues(_ part: Range<Int>, _ visible: Range<Int>) {
+  private func addValues(_ part: Range<Int>) {
     let last = part.upperBound - 1
     let p0 = scores[part.lowerBound, 0]
     let p1 = scores[min(part.lowerBound + 1, last), 0]

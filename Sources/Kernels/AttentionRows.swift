@@ -5,19 +5,30 @@
 /// in which lanes.
 struct AttentionRows {
   let sequence, keyValueHead: Int
-  let shape: AttentionShape
-  let group: Int
-  let headWidth: Int
+  // Of the shape what the rows need: a copy of it would count references to its arrays for every head.
+  let heads, group, headWidth: Int
+  private let queryLength, keyCapacity: Int
+  /// Keys of the sequence that exist.
+  let keyCount: Int
+  let scale: Double
 
   init(sequence: Int, keyValueHead: Int, _ shape: AttentionShape) {
     self.sequence = sequence
     self.keyValueHead = keyValueHead
-    self.shape = shape
+    heads = shape.heads
     group = shape.group
     headWidth = shape.headWidth
+    queryLength = shape.queryLength
+    keyCapacity = shape.keyCapacity
+    keyCount = shape.keyLength(of: sequence)
+    scale = shape.scale
   }
 
-  var keyCount: Int { shape.keyLength(of: sequence) }
+  /// Whether so many rows of a matrix shaped like k can be read from a key on.
+  @inline(__always)
+  func canRead(_ count: Int, fromKey key: Int, of matrix: Matrix) -> Bool {
+    sequence &* keyCapacity &+ key &+ count <= matrix.rows
+  }
 
   /// Calls `body(i, start)` with the start of the row in lane i in a matrix shaped like q.
   @inline(__always)
@@ -28,7 +39,7 @@ struct AttentionRows {
     let v = vector.pointee
     var member = v.member
     var start =
-      matrix.row(Scalar.self, sequence &* shape.queryLength &+ v.query)
+      matrix.row(Scalar.self, sequence &* queryLength &+ v.query)
       + (keyValueHead &* group &+ member) &* headWidth
     let next = matrix.stride &- (group &- 1) &* headWidth
     var i = 0
@@ -49,7 +60,7 @@ struct AttentionRows {
   ) {
     let v = vector.pointee
     var member = v.member
-    var place = matrix.row(Scalar.self, sequence &* shape.heads &+ keyValueHead &* group &+ member)
+    var place = matrix.row(Scalar.self, sequence &* heads &+ keyValueHead &* group &+ member)
     place += v.query
     let next = 1 &- (group &- 1) &* matrix.stride
     var i = 0
@@ -81,14 +92,14 @@ struct AttentionRows {
     for member in members {
       body(
         member &- members.lowerBound,
-        matrix.row(type, sequence &* shape.heads &+ keyValueHead &* group &+ member))
+        matrix.row(type, sequence &* heads &+ keyValueHead &* group &+ member))
     }
   }
 
   /// The start of key j in a matrix shaped like k.
   @inline(__always)
   func start<Scalar>(_ type: Scalar.Type, ofKey key: Int, in matrix: Matrix) -> Pointer<Scalar> {
-    matrix.row(type, sequence * shape.keyCapacity + key) + keyValueHead * headWidth
+    matrix.row(type, sequence * keyCapacity + key) + keyValueHead * headWidth
   }
 
   // What follows is not inlined: loops as short as these want all registers.
@@ -166,8 +177,7 @@ struct AttentionRows {
   func keys<Scalar: KernelScalar>(
     _ matrix: Matrix, copy: TileColumns<Scalar>, for rows: RowBlock<Scalar>
   ) -> TileColumns<Scalar> {
-    let few =
-      rows.lanes < 32 && sequence * shape.keyCapacity + keyCount + tileRows <= matrix.rows
+    let few = rows.lanes < 32 && canRead(keyCount + tileRows, fromKey: 0, of: matrix)
     if headWidth % Scalar.laneCount == 0 && (few || rows.most(4) + tileRows <= keyCount) {
       return TileColumns(base: start(Scalar.self, ofKey: 0, in: matrix), step: matrix.stride)
     }
@@ -194,7 +204,7 @@ struct AttentionRows {
         target.set(c, n, source[key, c].lanes(0, n) * factor)
         target += matrix.stride
       }
-      for _ in keyCount..<shape.keyCapacity {
+      for _ in keyCount..<keyCapacity {
         target.set(c, n, .zero)
         target += matrix.stride
       }

@@ -33,7 +33,8 @@ struct FewRowProduct<Scalar: KernelScalar> {
   @inline(__always)
   func run(_ scratch: UnsafeMutableRawPointer) {
     let tile = scratch.assumingMemoryBound(to: Scalar.self)
-    tile.update(repeating: 0, count: lanes * lanes)
+    // What turns no whole vector of columns leaves lanes of the tile as they are.
+    if area.columns.count % lanes != 0 { tile.update(repeating: 0, count: lanes * lanes) }
     if a.columns == 0 && !accumulate { clear() }
     let end = area.columns.upperBound
     var column = area.columns.lowerBound

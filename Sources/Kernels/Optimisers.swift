@@ -80,6 +80,9 @@ private func update<Scalar: KernelScalar>(
     let correction = lanes(correction)
     let epsilon = lanes(step.epsilon)
     forLanes(type, count) { i, n in
+      // Read before anything is written: arrays that begin on equal places of pages look alike to the
+      // processor, and a read that follows a write waits for it.
+      let parameter = p.lanes(i, n)
       let gradient = g.lanes(i, n) * factor
       let first = (m.lanes(i, n) * keep1).adding(gradient, times: take1)
       let second = (v.lanes(i, n) * keep2).adding(gradient * gradient, times: take2)
@@ -87,7 +90,7 @@ private func update<Scalar: KernelScalar>(
       v.set(i, n, second)
       let denominator = epsilon.adding(second.squareRoot(), times: correction)
       p.set(
-        i, n, (p.lanes(i, n) * shrink).adding(first * rate, times: Scalar.Lanes(1) / denominator))
+        i, n, (parameter * shrink).adding(first * rate, times: Scalar.Lanes(1) / denominator))
     }
   }
 }

@@ -7,20 +7,9 @@ public func gatherRows(_ x: Matrix, _ rows: [Int32], into y: Matrix, team: Threa
     rows.count == y.rows && x.columns == y.columns,
     "\(rows.count) rows of \(x.columns) columns into \(y.rows) × \(y.columns)")
   for row in rows { require(row < x.rows, "row \(row) of \(x.rows)") }
-  let bytes = x.columns * x.precision.bytes
-  let sourceStride = x.stride * x.precision.bytes
-  let targetStride = y.stride * y.precision.bytes
-  rows.withUnsafeBufferPointer { rows in
-    team.forRows(y.rows, width: y.columns) { range in
-      for row in range {
-        let target = y.base + row * targetStride
-        if rows[row] < 0 {
-          target.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-        } else {
-          target.copyMemory(from: x.base + Int(rows[row]) * sourceStride, byteCount: bytes)
-        }
-      }
-    }
+  switch x.precision {
+  case .float32: gather(Float.self, x, rows, y, team)
+  case .float64: gather(Double.self, x, rows, y, team)
   }
 }
 
@@ -103,6 +92,35 @@ public func addToRows(_ x: Matrix, _ row: Matrix, into y: Matrix, team: ThreadTe
   switch x.precision {
   case .float32: addToEachRow(Float.self, x, row, y, team)
   case .float64: addToEachRow(Double.self, x, row, y, team)
+  }
+}
+
+@inline(__always)
+private func gather<Scalar: KernelScalar>(
+  _ type: Scalar.Type, _ x: Matrix, _ rows: [Int32], _ y: Matrix, _ team: ThreadTeam
+) {
+  let source = x.pointer(type)
+  let stride = x.stride
+  let columns = y.columns
+  rows.withUnsafeBufferPointer { rows in
+    team.forRows(y.rows, width: columns) { range in
+      if columns == 1 {
+        let target = y.pointer(type)
+        for row in range {
+          target[row &* y.stride] = rows[row] < 0 ? 0 : source[Int(rows[row]) &* stride]
+        }
+        return
+      }
+      for row in range {
+        let target = y.row(type, row)
+        if rows[row] < 0 {
+          forLanes(type, columns) { i, n in target.set(i, n, .zero) }
+        } else {
+          let source = source + Int(rows[row]) &* stride
+          forLanes(type, columns) { i, n in target.set(i, n, source.lanes(i, n)) }
+        }
+      }
+    }
   }
 }
 
