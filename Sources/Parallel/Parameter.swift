@@ -86,7 +86,7 @@ public final class ParameterSet {
   private(set) var groupPieces: [Range<Int>] = []
   /// Elements of this rank's shares, gaps between parameters included.
   public private(set) var ownCount = 0
-  private var position: MeshPosition?
+  private var ranks: Learners?
   private var names: Set<String> = []
 
   /// Parts of fewer elements are summed together with what follows them.
@@ -127,12 +127,24 @@ public final class ParameterSet {
   /// Elements of all parameters, whole.
   public var count: Int { parameters.reduce(0) { $0 + $1.count } }
 
-  /// Gives every declared parameter its memory and first values.
+  /// Who learns them.
+  public var learners: Learners {
+    guard let ranks else { fatalError("parameters are not allocated") }
+    return ranks
+  }
+
+  /// Gives every declared parameter its memory and first values; all ranks learn.
+  public func allocate(on device: Device, mesh: ProcessMesh, seed: UInt64) {
+    allocate(on: device, learners: Learners(all: mesh), seed: seed)
+  }
+
+  /// The same where `learners` alone update them.
   ///
   /// Values are keyed by (seed, name, global element), so a slice equals that part of the whole.
-  public func allocate(on device: Device, mesh: ProcessMesh, seed: UInt64) {
-    require(position == nil, "parameters are allocated once")
-    position = mesh.position
+  public func allocate(on device: Device, learners: Learners, seed: UInt64) {
+    require(ranks == nil, "parameters are allocated once")
+    ranks = learners
+    let mesh = learners.mesh
     var order: [(replicas: Communicator, bucket: Int)] = []
     var members: [[Parameter]] = []
     for parameter in parameters {
@@ -151,6 +163,8 @@ public final class ParameterSet {
         plan: FlatPlan(parameters, at: mesh.position), on: device)
       groups.append(group)
       let first = pieces.count
+      defer { groupPieces.append(first..<pieces.count) }
+      guard learners.areHere else { continue }
       for (index, elements) in group.plan.ownElements.enumerated() where !elements.isEmpty {
         let start = ownCount + group.plan.offsets[index] - group.plan.share.lowerBound
         pieces.append(
@@ -158,7 +172,6 @@ public final class ParameterSet {
             parameter: parameters[index], elements: elements,
             place: start + elements.lowerBound..<start + elements.upperBound))
       }
-      groupPieces.append(first..<pieces.count)
       ownCount += group.plan.share.count
     }
     for parameter in parameters { draw(parameter, seed: seed, team: device.team) }
@@ -167,13 +180,14 @@ public final class ParameterSet {
   /// The part of each parameter that `rank` of the world updates, in the order of declaration; parts
   /// of all ranks together are all parameters, every element once.
   public func parts(ofRank rank: Int) -> [SlicePart] {
-    guard let position else { fatalError("parameters are not allocated") }
+    let (position, learns) = learners.place(of: rank)
     var parts: [ObjectIdentifier: SlicePart] = [:]
     for group in groups {
-      let plan = FlatPlan(group.parameters, at: MeshPosition(position.layout, rank: rank))
+      let plan = FlatPlan(group.parameters, at: position)
       for (index, parameter) in group.parameters.enumerated() {
         parts[ObjectIdentifier(parameter)] = SlicePart(
-          of: parameter.shape, slice: plan.slices[index], elements: plan.ownElements[index])
+          of: parameter.shape, slice: plan.slices[index],
+          elements: learns ? plan.ownElements[index] : 0..<0)
       }
     }
     return parameters.map { parts[ObjectIdentifier($0)]! }

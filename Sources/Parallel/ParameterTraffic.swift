@@ -26,6 +26,7 @@ final class ParameterTraffic {
   func add(_ pending: PendingAllGather) { arrivals.append(pending) }
 
   func poll() {
+    if sums.isEmpty && arrivals.isEmpty { return }
     sums.removeAll { $0.pending.poll() }
     arrivals.removeAll { $0.poll() }
   }
@@ -73,6 +74,13 @@ extension ParameterSet {
     }
   }
 
-  /// Brings on what is under way: to be called between operations.
-  public func poll() { traffic.poll() }
+  /// Brings on what is under way: to be called between operations. Keeps no memory of parameters, which
+  /// finish that before they go.
+  public var poll: () -> Void { { [traffic] in traffic.poll() } }
+
+  /// Gives all ranks the values that the learners have. Every rank of the world calls it.
+  public func handOn() {
+    traffic.finishArrivals()
+    for group in groups { learners.handOn(group.values.matrix(columns: ParameterGroup.unit)) }
+  }
 }

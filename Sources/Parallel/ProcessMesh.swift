@@ -9,15 +9,21 @@ public final class ProcessMesh: CustomStringConvertible {
   public var layout: Layout { position.layout }
   /// All groups so far, in the order of their making; a group is known by who is in it.
   private var groups: [(keys: [Int], communicator: Communicator)] = []
+  /// Meshes of a part of the ranks that this rank is in.
+  private var parts: [ProcessMesh] = []
 
   /// Divides `world`; every rank calls it alike. Until then the world cannot say its coordinates.
-  public init(_ world: Communicator, layout: Layout) {
+  public convenience init(_ world: Communicator, layout: Layout) {
+    self.init(ranks: world, layout)
+    world.speaker = position.description
+    for axis in MeshAxis.allCases { _ = communicator(axis) }
+  }
+
+  private init(ranks world: Communicator, _ layout: Layout) {
     require(layout.ranks == world.size, "\(layout) on \(world.size) ranks")
     self.world = world
     position = MeshPosition(layout, rank: world.rank)
-    world.speaker = position.description
     groups.append(([Int](repeating: 0, count: world.size), world))
-    for axis in MeshAxis.allCases { _ = communicator(axis) }
   }
 
   /// One rank without MPI.
@@ -78,7 +84,21 @@ public final class ProcessMesh: CustomStringConvertible {
   public var description: String { position.description }
 
   /// Every communicator, for accounting: the world first.
-  public var communicators: [Communicator] { groups.map(\.communicator) }
+  public var communicators: [Communicator] {
+    // A part's world is a group of this mesh.
+    groups.map(\.communicator) + parts.flatMap { $0.communicators.dropFirst() }
+  }
+
+  /// The ranks divided into parts of neighbours, each of this layout: this rank's as a mesh of its own,
+  /// whose ranks speak as those of the whole, and the ranks that stand on its place in each part.
+  func part(_ layout: Layout) -> (mesh: ProcessMesh, places: Communicator) {
+    let size = layout.ranks
+    let own = group(name: "learners") { [$0.rank / size] }
+    let places = group(name: "places") { [$0.rank % size] }
+    let mesh = ProcessMesh(ranks: own, layout)
+    parts.append(mesh)
+    return (mesh, places)
+  }
 
   /// The group of ranks that have the same key. All ranks compute all keys, so that they agree on
   /// what is new without asking.

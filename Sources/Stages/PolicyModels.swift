@@ -72,6 +72,14 @@ struct PolicyModels {
   /// Of all weights.
   var fingerprint: String { sources.map(\.fingerprint).joined(separator: " ") }
 
+  /// The policy, and beside it a critic that takes about as long: of models of other sizes one part of
+  /// the ranks would wait for the other.
+  var learners: Int {
+    guard let critic else { return 1 }
+    let sizes = [start, critic].map { $0.configuration.model.activeParameters }
+    return 4 * sizes.max()! <= 5 * sizes.min()! ? 2 : 1
+  }
+
   /// A model that does not learn, on the policy's ranks.
   func frozen(_ checkpoint: StartCheckpoint, beside trainer: Trainer) throws -> LanguageModel {
     try model(checkpoint, checkpoint.configuration.model, beside: trainer)
@@ -84,8 +92,8 @@ struct PolicyModels {
     if sizes.scalarHead == .none { sizes.scalarHead = .zero }
     sizes.router.balanceCoefficient = configuration.model.router.balanceCoefficient
     sizes.router.zCoefficient = configuration.model.router.zCoefficient
-    let model = try model(critic, sizes, beside: trainer)
-    try model.parameters.checkWiring(over: trainer.mesh.world)
+    let model = try model(critic, sizes, beside: trainer, learners: trainer.learners.beside)
+    try model.parameters.checkWiring(over: trainer.learners.mesh.world)
     model.recomputesBlocks = trainer.model.recomputesBlocks
     let settings = configuration.optimizer
     let learner = Trainer(
@@ -99,7 +107,8 @@ struct PolicyModels {
   }
 
   private func model(
-    _ checkpoint: StartCheckpoint, _ sizes: ModelConfiguration, beside trainer: Trainer
+    _ checkpoint: StartCheckpoint, _ sizes: ModelConfiguration, beside trainer: Trainer,
+    learners: Learners? = nil
   ) throws -> LanguageModel {
     try trainer.mesh.world.agreeing {
       try sizes.validate()
@@ -107,7 +116,7 @@ struct PolicyModels {
     }
     let model = try LanguageModel(
       sizes, on: trainer.device, mesh: trainer.mesh, seed: UInt64(configuration.run.seed),
-      dispatch: configuration.layout.dispatch)
+      learners: learners, dispatch: configuration.layout.dispatch)
     try checkpoint.load(into: model, over: trainer.mesh.world)
     return model
   }

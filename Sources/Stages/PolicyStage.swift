@@ -55,6 +55,8 @@ final class PolicyStage {
     [RunSource("examples.training", data.fingerprint)] + models.sources
   }
 
+  var learners: Int { models.learners }
+
   var introduction: [String] {
     var lines = data.introduction
     lines.append("reference: \(models.reference.folder.path)")

@@ -56,59 +56,82 @@ struct PolicyUpdates {
     let tokens: Int
   }
 
-  /// Makes all updates of an iteration; `critic` brings its rate and its loss.
+  /// What this rank's updates of an iteration showed; results are of the policy.
+  private struct OwnUpdates {
+    var results: [StepResult] = []
+    /// Seconds of the critic's updates.
+    var seconds: [(part: String, seconds: Double)] = []
+    /// Of each minibatch.
+    var statistics: [UpdateStatistics] = []
+    var shift: ExpertShift
+  }
+
+  /// Makes all updates of an iteration; `critic` brings its rate and its loss. Every rank calls it.
+  ///
+  /// Where policy and critic are learnt by ranks of their own, neither waits for the other before all
+  /// updates are made.
   func run(
     _ rollout: Rollout, step: Int, learningRate: Double,
     critic: (rate: Double, loss: CriticLoss)?, _ policyLoss: PolicyLoss
   ) throws -> UpdateResult {
-    var results: [StepResult] = []
-    var statistics: [UpdateStatistics] = []
-    var shift = ExpertShift(rollout, model: trainer.model.configuration)
+    let world = trainer.mesh.world
+    let made = Result {
+      try updates(rollout, step: step, learningRate: learningRate, critic: critic, policyLoss)
+    }
+    // An update fails on all learners of a model alike, which then wait for the others here.
+    let own = try world.agreeing { try made.get() }
+    _ = trainer.critic?.handOn(nil)
+    var result = trainer.handOn(own.results.isEmpty ? nil : StepResult(meanOf: own.results))
+    result.add(seconds: own.seconds)
+    return UpdateResult(
+      step: result, statistics: own.statistics.map { $0.summed(over: world) },
+      routerShift: own.shift.share(over: world))
+  }
+
+  /// Those of the models that this rank learns.
+  private func updates(
+    _ rollout: Rollout, step: Int, learningRate: Double,
+    critic: (rate: Double, loss: CriticLoss)?, _ policyLoss: PolicyLoss
+  ) throws -> OwnUpdates {
+    var made = OwnUpdates(shift: ExpertShift(rollout, model: trainer.model.configuration))
     for epoch in 0..<settings.epochs {
       for part in order(step: step, epoch: epoch).parts(settings.minibatches) {
+        trainer.mesh.world.goOn()
         let rows = Array(part)
         let minibatch = Minibatch(answers: rows.count, tokens: rollout.rows.tokens(of: rows))
         let batches = rollout.rows.batches(of: rows, microBatch: microBatch, over: trainer.data)
-        // The critic has routers of its own.
-        let replayed = settings.routing == .replay ? batches.map(shift.replaying) : batches
         var own = UpdateStatistics()
-        results.append(
-          try update(replayed, step: step, learningRate: learningRate) { output, batch in
-            shift.add(output, batch)
+        if trainer.learners.areHere {
+          // The critic has routers of its own.
+          let replayed = settings.routing == .replay ? batches.map(made.shift.replaying) : batches
+          let learnt = try update(trainer, replayed, step: step, learningRate: learningRate) {
+            output, batch in
+            made.shift.add(output, batch)
             let pass = PolicyPass(trainer.model, batch, output: output)
             let (loss, added) = policyLoss(pass, batch, minibatch)
             own += added
             own.addEntropy(pass.entropy)
             return loss
-          })
-        if let critic, let second = trainer.critic {
-          let learnt = try PolicyUpdates.update(
-            second, batches, step: step, learningRate: critic.rate
-          ) { output, batch in
+          }
+          made.results.append(learnt)
+        }
+        if let critic, let second = trainer.critic, second.learners.areHere {
+          let learnt = try update(second, batches, step: step, learningRate: critic.rate) {
+            output, batch in
             let (loss, added) = critic.loss(
               second.model.scalars(output.hidden), batch.places[output.tokens], minibatch)
             own += added
             return loss
           }
-          results[results.count - 1].add(seconds: learnt.seconds)
+          made.seconds += learnt.seconds
         }
-        statistics.append(own)
+        made.statistics.append(own)
       }
     }
-    return UpdateResult(
-      step: StepResult(meanOf: results),
-      statistics: statistics.map { $0.summed(over: trainer.mesh.world) },
-      routerShift: shift.share(over: trainer.mesh.world))
+    return made
   }
 
   private func update(
-    _ batches: [AnswerBatch], step: Int, learningRate: Double,
-    _ loss: (LanguageModel.Output, AnswerBatch) -> Variable
-  ) throws -> StepResult {
-    try PolicyUpdates.update(trainer, batches, step: step, learningRate: learningRate, loss)
-  }
-
-  private static func update(
     _ trainer: Trainer, _ batches: [AnswerBatch], step: Int, learningRate: Double,
     _ loss: (LanguageModel.Output, AnswerBatch) -> Variable
   ) throws -> StepResult {

@@ -11,7 +11,9 @@ import Transformer
 /// E[min(ρA, clip(ρ, 1−ε, 1+ε)A)] − β·KL(π‖π_ref), or β·KL in the rewards.
 ///
 /// A step is one iteration: `training.batch` answers, then epochs of minibatches. Old log-probabilities
-/// come from the same passes as the first epoch's, so the first ratio is exactly 1.
+/// come from passes over the first epoch's minibatches, so the first ratio is 1: exactly, unless policy
+/// and critic learn on ranks of their own and products are OpenBLAS's, whose bits hang on how many
+/// rows a rank has.
 public final class ProximalPolicy: Stage {
   public static let name = StageName.ppo
   private let configuration: RunConfiguration
@@ -55,6 +57,8 @@ public final class ProximalPolicy: Stage {
     controller = KLController(
       coefficient: coefficient, adaptation: configuration.ppo.controller.adaptation)
   }
+
+  public var learners: Int { policy.learners }
 
   public func prepare(_ trainer: Trainer) throws { try policy.prepare(trainer) }
 

@@ -77,8 +77,9 @@ struct RolloutSource {
       keepsReferenceHidden
       ? trainer.device.tensor(
         [rows.mask.holdsToken.count, reference.configuration.width], filledWith: 0) : nil
+    let data = trainer.mesh.communicator(.data)
     for part in order.parts(minibatches) {
-      for batch in rows.batches(of: Array(part), microBatch: microBatch, over: trainer.data) {
+      for batch in rows.batches(of: Array(part), microBatch: microBatch, over: data) {
         trainer.mesh.world.goOn()
         measure(batch, &table, &experts, hidden, k: k)
       }

@@ -36,6 +36,12 @@ struct RunIntroduction {
       let isDealt = mesh.size(.expert) * mesh.size(.expertTensor) > 1
       lines.append(
         "layout: \(mesh.layout)" + (isDealt ? "; experts by \(model.dispatch.rawValue)" : ""))
+      let learners = model.parameters.learners
+      if learners.parts > 1 {
+        lines.append(
+          "learners: \(learners.parts) models, each on \(learners.mesh.size(.data)) of "
+            + "\(mesh.size(.data)) data ranks")
+      }
       lines.append("ranks: handshake and wiring test passed in \(milliseconds) ms")
     }
     if let warning = productKernelWarning { lines.append("warning: \(warning)") }

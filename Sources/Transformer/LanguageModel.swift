@@ -68,10 +68,11 @@ public final class LanguageModel {
   }
 
   /// Declares and draws all parameters, split as the mesh's layout says. Throws
-  /// `ModelConfigurationError`. Gradients are summed in parts of `leastBucketElements` or more.
+  /// `ModelConfigurationError`. Those of the mesh's ranks that learn it are `learners`, nil is all.
+  /// Gradients are summed in parts of `leastBucketElements` or more.
   public init(
     _ configuration: ModelConfiguration, on device: Device, mesh: ProcessMesh, seed: UInt64,
-    dispatch: ExpertDispatch = .automatic,
+    learners: Learners? = nil, dispatch: ExpertDispatch = .automatic,
     leastBucketElements: Int = ParameterSet.usualBucketElements
   ) throws {
     try configuration.validate()
@@ -102,7 +103,7 @@ public final class LanguageModel {
     rotations = RotaryTable(
       headWidth: configuration.resolvedHeadWidth, positions: 512, base: configuration.rotaryBase,
       precision: device.precision)
-    parameters.allocate(on: device, mesh: mesh, seed: seed)
+    parameters.allocate(on: device, learners: learners ?? Learners(all: mesh), seed: seed)
   }
 
   /// Selection biases of the routers that have one, in the order of the layers.
@@ -110,6 +111,12 @@ public final class LanguageModel {
     blocks.compactMap { block in
       if case .mixture(let mixture) = block.feedForward { mixture.router.bias } else { nil }
     }
+  }
+
+  /// Gives all ranks what the learners have: parameters and selection biases. Every rank calls it.
+  public func handOn() {
+    parameters.handOn()
+    for bias in selectionBiases { bias.values = parameters.learners.handOn(bias.values) }
   }
 
   /// This rank's rows of the residual stream after the final norm. `observe` sees its rows of the

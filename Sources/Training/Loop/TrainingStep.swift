@@ -72,7 +72,9 @@ public struct RouterShare: Sendable {
 public final class Trainer {
   public let model: LanguageModel
   public let mesh: ProcessMesh
-  /// Ranks that share the batch.
+  /// The ranks that learn the model: they alone call `gradients` and `step`.
+  public var learners: Learners { model.parameters.learners }
+  /// Those of them that share the batch.
   public let data: Communicator
   public let device: Device
   public let optimizer: Optimizer
@@ -93,12 +95,12 @@ public final class Trainer {
   ) {
     self.model = model
     self.mesh = mesh
-    data = mesh.communicator(.data)
+    data = model.parameters.learners.mesh.communicator(.data)
     self.device = device
     self.optimizer = optimizer
     self.clip = clip
-    device.background.append { [weak parameters = model.parameters, world = mesh.world] in
-      parameters?.poll()
+    device.background.append { [poll = model.parameters.poll, world = mesh.world] in
+      poll()
       world.progress()
     }
   }
@@ -138,7 +140,7 @@ public final class Trainer {
     sum(model.parameters)
     clock.end("reduce")
     let squares = model.parameters.sumOfSquaredGradients(team: device.team)
-    let sums = mesh.world.sum([result.loss, result.balance, result.z, squares])
+    let sums = learners.mesh.world.sum([result.loss, result.balance, result.z, squares])
     (result.loss, result.balance, result.z) = (sums[0], sums[1], sums[2])
     result.gradientNorm = sums[3].squareRoot()
     clock.end("norm")
@@ -171,9 +173,32 @@ public final class Trainer {
         counts = counts + model.counts(labels: micro.labels, micro.batch)
       }
     }
-    let whole = counts.summed(over: mesh.world)
+    let whole = counts.summed(over: learners.mesh.world)
     clock.end("count")
     return whole
+  }
+
+  /// Of no step.
+  private var noResult: StepResult {
+    let experts = model.configuration.router.experts
+    return StepResult(
+      loss: 0, balance: 0, z: 0, gradientNorm: 0, counts: noCounts,
+      routers: model.configuration.expertLayers.map { _ in
+        RouterShare(probabilities: Array(repeating: 0, count: experts), balance: 0, z: 0)
+      }, seconds: [])
+  }
+
+  /// Gives all ranks what the learners have: the model, and what a step showed them, of which each rank
+  /// keeps its own share of the routers. Every rank of the mesh calls it, those that do not learn
+  /// without a result.
+  public func handOn(_ result: StepResult?) -> StepResult {
+    model.handOn()
+    var result = result ?? noResult
+    let numbers = learners.handOn([result.loss, result.balance, result.z, result.gradientNorm])
+    (result.loss, result.balance) = (numbers[0], numbers[1])
+    (result.z, result.gradientNorm) = (numbers[2], numbers[3])
+    result.counts = result.counts.combined(by: learners.handOn)
+    return result
   }
 
   private var noCounts: BatchCounts {
@@ -192,14 +217,8 @@ public final class Trainer {
   ) -> StepResult {
     let parameters = model.parameters
     parameters.clearGradients()
-    let layers = model.configuration.expertLayers.count
-    let experts = model.configuration.router.experts
-    var result = StepResult(
-      loss: 0, balance: 0, z: 0, gradientNorm: 0, counts: given ?? noCounts,
-      routers: Array(
-        repeating: RouterShare(
-          probabilities: Array(repeating: 0, count: experts), balance: 0, z: 0), count: layers),
-      seconds: [])
+    var result = noResult
+    if let given { result.counts = given }
     var seen = noCounts
     // Losses of labels and of routers are divided by counts.
     let isObserved =
@@ -217,7 +236,7 @@ public final class Trainer {
       if isObserved {
         let own = model.counts(output, labels: micro.labels, micro.batch)
         seen = seen + own
-        counts = given ?? own.summed(over: mesh.world)
+        counts = given ?? own.summed(over: learners.mesh.world)
       }
       clock.end("count")
       let objective =
@@ -237,7 +256,7 @@ public final class Trainer {
     }
     // What was dispatched, whether or not the losses needed it beforehand.
     if given != nil && isObserved {
-      result.counts.expertChoices = seen.summed(over: mesh.world).expertChoices
+      result.counts.expertChoices = seen.summed(over: learners.mesh.world).expertChoices
     }
     return result
   }
@@ -251,7 +270,7 @@ public final class Trainer {
       microBatches, counts: wholeCounts(microBatches, &clock), &clock)
     return NonFiniteError(
       step: step, what: result.loss.isFinite ? .gradient : .loss, ownLoss: own.loss,
-      in: model.parameters, mesh: mesh, team: device.team)
+      in: model.parameters, mesh: learners.mesh, team: device.team)
   }
 }
 
@@ -279,8 +298,11 @@ extension BatchCounts {
   }
 
   /// The sum over ranks of everything, in one collective.
-  func summed(over ranks: Communicator) -> BatchCounts {
-    var sums = ranks.sum([labels, tokens] + routed + [sequences] + expertChoices.joined())[...]
+  func summed(over ranks: Communicator) -> BatchCounts { combined { ranks.sum($0) } }
+
+  /// What comes of everything in one list.
+  func combined(by combine: ([Int]) -> [Int]) -> BatchCounts {
+    var sums = combine([labels, tokens] + routed + [sequences] + expertChoices.joined())[...]
     func next() -> Int { sums.removeFirst() }
     return BatchCounts(
       labels: next(), tokens: next(), routed: routed.map { _ in next() }, sequences: next(),
