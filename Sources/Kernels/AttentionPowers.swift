@@ -16,21 +16,24 @@ protocol PowerLanes: LaneVector {
 // x = n + r with |r| ≤ ½; adding 1.5·2²³ (1.5·2⁵²) leaves the rounded n in the low bits.
 
 extension FloatLanes: PowerLanes {
-  // The polynomial of degree 6 through 2ʳ at Chebyshev's nodes: its error is 4e-9.
   @inline(__always) func powerOfTwo() -> FloatLanes {
     let magic = FloatLanes(12_582_912)
     let x = larger(FloatLanes(-126))
     let shifted = x + magic
-    let r = x - (shifted - magic)
+    let bits = unsafeBitCast(shifted.raw, to: SIMD16<UInt32>.self)
+    return Self.powerOfFraction(x - (shifted - magic))
+      * FloatLanes(raw: unsafeBitCast((bits &+ 127) &<< 23, to: SIMD16<Float>.self))
+  }
+
+  /// 2ʳ for |r| ≤ ½: the polynomial of degree 6 through it at Chebyshev's nodes, whose error is 4e-9.
+  @inline(__always) static func powerOfFraction(_ r: FloatLanes) -> FloatLanes {
     var p = FloatLanes(1.545316295e-04)
     p = FloatLanes(1.339086336e-03).adding(p, times: r)
     p = FloatLanes(9.618082557e-03).adding(p, times: r)
     p = FloatLanes(5.550357114e-02).adding(p, times: r)
     p = FloatLanes(2.402265076e-01).adding(p, times: r)
     p = FloatLanes(6.931471880e-01).adding(p, times: r)
-    p = FloatLanes(1).adding(p, times: r)
-    let bits = unsafeBitCast(shifted.raw, to: SIMD16<UInt32>.self)
-    return p * FloatLanes(raw: unsafeBitCast((bits &+ 127) &<< 23, to: SIMD16<Float>.self))
+    return FloatLanes(1).adding(p, times: r)
   }
 }
 

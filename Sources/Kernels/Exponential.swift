@@ -78,10 +78,19 @@ protocol LogisticLanes: LaneVector {
 }
 
 extension FloatLanes: LogisticLanes {
+  // e^−x = 2ⁿ·2ʳ, −x / ln 2 = n + r with |r| ≤ ½, from the exact product with the high part of 1 / ln 2;
+  // 2ʳ by `powerOfTwo`'s polynomial. Beyond ±87 the result stays where it is, 2e-38 from 0 or 0 from 1.
   // One step of Newton's method on an estimate is within a unit in the last place, and two thirds of a
-  // division's time. Below −87 the result stays where it is, at 2e-38: the estimate of 1 / ∞ has no step.
+  // division's time.
   @inline(__always) func logistic() -> Self {
-    let below = Self(1) + (-self).smaller(Self(87)).exponential()
+    let magic = Self(12_582_912)
+    let x = larger(Self(-87)).smaller(Self(87))
+    let shifted = magic.adding(x, times: Self(-1.442_695_02))
+    let n = shifted - magic
+    let r = (-n).adding(x, times: Self(-1.442_695_02)).adding(x, times: Self(-1.925_963e-8))
+    let bits = unsafeBitCast(shifted.raw, to: SIMD16<UInt32>.self)
+    let scale = Self(raw: unsafeBitCast((bits &+ 127) &<< 23, to: Raw.self))
+    let below = Self(1).adding(Self.powerOfFraction(r), times: scale)
     let estimate = Self(raw: lane_reciprocal_float(below.raw))
     return estimate.adding(estimate, times: Self(1).adding(-below, times: estimate))
   }

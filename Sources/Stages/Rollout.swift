@@ -62,7 +62,8 @@ struct RolloutSource {
   }
 
   /// Answers of the trained policy, scored. `order` is that of the first epoch, whose `minibatches`
-  /// the passes over the answers take, so that the first of them computes what the first update does.
+  /// the passes over the answers take, so that the first of them computes what the first update does;
+  /// several at a time where an update's are shared by fewer ranks.
   func rollout(
     _ prompts: [[Int32]], step: Int, order: [Int], minibatches: Int
   ) throws -> Rollout {
@@ -78,7 +79,9 @@ struct RolloutSource {
       ? trainer.device.tensor(
         [rows.mask.holdsToken.count, reference.configuration.width], filledWith: 0) : nil
     let data = trainer.mesh.communicator(.data)
-    for part in order.parts(minibatches) {
+    let learners = trainer.learners.parts
+    let parts = minibatches % learners == 0 ? minibatches / learners : minibatches
+    for part in order.parts(parts) {
       for batch in rows.batches(of: Array(part), microBatch: microBatch, over: data) {
         trainer.mesh.world.goOn()
         measure(batch, &table, &experts, hidden, k: k)
