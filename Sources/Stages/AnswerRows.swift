@@ -40,8 +40,7 @@ struct AnswerRows {
     asking = !routers.contains(where: \.learnsFromEveryToken)
     beginnings = Beginnings(sequences)
     var order = Array(sequences.indices)
-    let sorted = sequences.indices.sorted { sequences[$0].lexicographicallyPrecedes(sequences[$1]) }
-    for (rank, number) in sorted.enumerated() { order[number] = rank }
+    for (rank, number) in beginnings.order.enumerated() { order[number] = rank }
     self.order = order
     length = sequences.map(\.count).max() ?? 1
     mask = AnswerMask(
@@ -78,13 +77,12 @@ struct AnswerRows {
       return Array(rows[data.ownShare(of: rows.count)])
         .parts(of: microBatch, dealing: rows.count, over: data).map { Array($0) }
     }
-    var last: ArraySlice<Int32> = []
-    let work = rows.map { row in
-      let own = beginnings.numbers[row]
-      let shared = packing ? zip(own, last).prefix { $0 == $1 }.count : 0
-      last = own[...]
+    let work = rows.indices.map { place in
+      let own = beginnings.numbers[rows[place]]
+      let shared =
+        packing && place > 0 ? own.countShared(with: beginnings.numbers[rows[place - 1]]) : 0
       // The last layer computes little but the answer.
-      return own.count - shared + answers[row].count + 1
+      return own.count - shared + answers[rows[place]].count + 1
     }
     let total = work.reduce(0, +)
     var before = 0
@@ -112,14 +110,15 @@ struct AnswerRows {
     for (index, row) in rows.enumerated() {
       var first = index * length
       for (number, own) in zip(numbers[row], lengths[row]) {
+        let numbers = beginnings.numbers[number]
+        // What predicts the answer's first token may be missing: there may be no prompt.
+        let promptEnd = prompts[number].count - 1
         for offset in 0..<own {
-          kinds[first + offset] = beginnings.numbers[number][offset]
+          kinds[first + offset] = numbers[offset]
           homes[first + offset] = number * self.length + offset
-        }
-        for token in answers[number].indices {
-          // What predicts the first may be missing: there may be no prompt.
-          let offset = prompts[number].count + token - 1
-          if 0..<own ~= offset { predicted[first + offset] = number * mask.columns + token }
+          if offset >= promptEnd {
+            predicted[first + offset] = number * mask.columns + offset - promptEnd
+          }
         }
         first += own
         lastTokens.append(first - 1)

@@ -168,13 +168,16 @@ struct ExpertShift {
   /// Compares what was chosen for this rank's tokens, padding left out.
   mutating func add(_ output: LanguageModel.Output, _ batch: AnswerBatch) {
     for (layer, routing) in output.routings.enumerated() {
+      let (now, then) = (routing.experts, experts[layer])
       for (token, row) in routing.rows(batch.micro.batch).enumerated() {
         let home = batch.homes[token]
         guard row >= 0 && home >= 0 else { continue }
-        let then = experts[layer][home * k..<(home + 1) * k]
         compared += 1
         // As many of either, and none twice.
-        if !routing.experts[row * k..<(row + 1) * k].allSatisfy(then.contains) { changed += 1 }
+        let isSame = (row * k..<(row + 1) * k).allSatisfy { choice in
+          (home * k..<(home + 1) * k).contains { then[$0] == now[choice] }
+        }
+        if !isSame { changed += 1 }
       }
     }
   }

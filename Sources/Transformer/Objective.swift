@@ -43,6 +43,8 @@ public struct Objective {
   /// The same by expert layer: their means are `balance` and `z`.
   public let layerBalance: [Double]
   public let layerZ: [Double]
+  /// Of each expert layer the experts' probabilities, summed over this rank's tokens.
+  public let probabilitySums: [[Double]]
 }
 
 extension LanguageModel {
@@ -68,20 +70,47 @@ extension LanguageModel {
     guard let counts else {
       require(!router.learnsFromEveryToken, "losses of routers without counts")
       return Objective(
-        total: task, taskLoss: task.value.scalar, balance: 0, z: 0, layerBalance: [], layerZ: [])
+        total: task, taskLoss: task.value.scalar, balance: 0, z: 0, layerBalance: [], layerZ: [],
+        probabilitySums: [])
     }
     var terms: [(weight: Double, term: Variable)] = [(1, task)]
-    let balance = balanceTerms(output.routings, batch, counts)
-    if router.balanceCoefficient > 0 { terms += balance.map { (router.balanceCoefficient, $0) } }
+    let sums = output.routings.map(\.probabilitySums)
+    let balance: [Double]
+    if router.balanceCoefficient > 0 || router.balanceScope == .sequence {
+      let learnt = balanceTerms(output.routings, batch, counts)
+      if router.balanceCoefficient > 0 { terms += learnt.map { (router.balanceCoefficient, $0) } }
+      balance = learnt.map(\.value.scalar)
+    } else {
+      balance = zip(sums, balanceFactors(counts)).map { zip($0, $1).reduce(0) { $0 + $1.0 * $1.1 } }
+    }
     let z = zTerms(output.routings, batch, counts)
     if router.zCoefficient > 0 { terms += z.map { (router.zCoefficient, $0) } }
     let layers = Double(max(output.routings.count, 1))
     return Objective(
-      total: weightedSum(terms), taskLoss: task.value.scalar,
-      balance: balance.reduce(0) { $0 + $1.value.scalar },
-      z: z.reduce(0) { $0 + $1.value.scalar },
-      layerBalance: balance.map { layers * $0.value.scalar },
-      layerZ: z.map { layers * $0.value.scalar })
+      total: weightedSum(terms), taskLoss: task.value.scalar, balance: balance.reduce(0, +),
+      z: z.reduce(0) { $0 + $1.value.scalar }, layerBalance: balance.map { layers * $0 },
+      layerZ: z.map { layers * $0.value.scalar }, probabilitySums: sums)
+  }
+
+  /// What an expert's probability of any token counts in the balance loss of the whole batch, by layer.
+  private func balanceFactors(_ counts: BatchCounts) -> [[Double]] {
+    let router = configuration.router
+    let experts = Double(router.experts)
+    let layers = Double(counts.expertChoices.count)
+    guard router.balanceScope == .pooled else {
+      return zip(counts.expertChoices, counts.routed).map { chosen, routed in
+        // k · T is the number of choices, so that k may vary from token to token.
+        let norm = Double(chosen.reduce(0, +)) * Double(routed)
+        return chosen.map { experts * Double($0) / max(norm, 1) / layers }
+      }
+    }
+    let pooled = (0..<router.experts).map { expert in
+      counts.expertChoices.reduce(0) { $0 + $1[expert] }
+    }
+    let tokens = Double(counts.routed.reduce(0, +))
+    return counts.expertChoices.map { _ in
+      pooled.map { experts * Double($0) / max(tokens * tokens, 1) }
+    }
   }
 
   /// balance = E / (k · T²) · Σ_e (Σ_t p_te) · c_e for each layer, divided by the number of layers.
@@ -93,21 +122,13 @@ extension LanguageModel {
     let router = configuration.router
     let experts = Double(router.experts)
     let layers = Double(routings.count)
-    let pooledCounts = (0..<router.experts).map { expert in
-      counts.expertChoices.reduce(0) { $0 + $1[expert] }
-    }
+    let whole = balanceFactors(counts)
     return routings.enumerated().map { layer, routing in
       // The factor of p_te: the same for all tokens of a sequence.
       let factors: [[Double]]
       switch router.balanceScope {
-      case .batch:
-        let chosen = counts.expertChoices[layer]
-        // k · T is the number of choices, so that k may vary from token to token.
-        let norm = Double(chosen.reduce(0, +)) * Double(counts.routed[layer])
-        factors = [chosen.map { experts * Double($0) / max(norm, 1) / layers }]
-      case .pooled:
-        let tokens = Double(counts.routed.reduce(0, +))
-        factors = [pooledCounts.map { experts * Double($0) / max(tokens * tokens, 1) }]
+      case .batch, .pooled:
+        factors = [whole[layer]]
       case .sequence:
         require(
           batch.shared == nil || router.balanceCoefficient == 0,
@@ -140,7 +161,7 @@ extension LanguageModel {
     for (row, token) in routing.tokens.enumerated() {
       tokens[token / batch.length] += routing.realTokens[row]
     }
-    let sums = groups.tensor.sum(routing.counts(batch).joined() + tokens)
+    let sums = groups.tensor.sum(routing.counts(batch) + tokens)
     return tokens.indices.map {
       (Array(sums[$0 * experts..<($0 + 1) * experts]), sums[batch.sequences * experts + $0])
     }
@@ -168,11 +189,7 @@ extension LanguageModel {
   /// Counts of this rank's tokens; summed over micro-batches and ranks they are `BatchCounts`.
   public func counts(_ output: Output, labels: [Int32], _ batch: Batch) -> BatchCounts {
     var counts = counts(labels: labels, batch)
-    counts.expertChoices = output.routings.map { routing in
-      routing.counts(batch).reduce(Array(repeating: 0, count: configuration.router.experts)) {
-        zip($0, $1).map(+)
-      }
-    }
+    counts.expertChoices = output.routings.map(\.counts)
     return counts
   }
 

@@ -35,17 +35,27 @@ public struct Routing {
     return shared.rows.map { rows[shared.tokens[Int($0)]] }
   }
 
-  /// Choices of this rank's tokens that are not padding, which went to each expert, by sequence (of those
-  /// that share a row the first one's): [sequences][E].
-  public func counts(_ batch: Batch) -> [[Int]] {
-    var counts = Array(
-      repeating: Array(repeating: 0, count: expertCount), count: batch.sequences)
-    for (index, token) in tokens.enumerated() {
-      for choice in Int(starts[index])..<Int(starts[index + 1]) where experts[choice] >= 0 {
-        counts[token / batch.length][Int(experts[choice])] += realTokens[index]
+  /// Choices of this rank's tokens that are not padding, which went to each expert: [E].
+  public var counts: [Int] {
+    var counts = [Int](repeating: 0, count: expertCount)
+    addCounts(to: &counts) { _ in 0 }
+    return counts
+  }
+
+  /// The same by sequence, of those that share a row the first one's: [sequences · E].
+  func counts(_ batch: Batch) -> [Int] {
+    var counts = [Int](repeating: 0, count: batch.sequences * expertCount)
+    addCounts(to: &counts) { tokens[$0] / batch.length * expertCount }
+    return counts
+  }
+
+  private func addCounts(to counts: inout [Int], first: (_ row: Int) -> Int) {
+    for row in tokens.indices {
+      let first = first(row)
+      for choice in Int(starts[row])..<Int(starts[row + 1]) where experts[choice] >= 0 {
+        counts[first + Int(experts[choice])] += realTokens[row]
       }
     }
-    return counts
   }
 
   /// Sum of each expert's probability over the tokens that are not padding: [E].
@@ -89,35 +99,37 @@ struct ExpertChoices {
     let tokens = tokens ?? ofEach.indices
     let before = ofEach[..<tokens.lowerBound].reduce(0) { $0 + Int($1) }
     let taken = before..<ofEach[tokens].reduce(before) { $0 + Int($1) }
-    func place(_ expert: Int32) -> Int? {
-      range.contains(Int(expert)) ? Int(expert) - range.lowerBound : nil
-    }
+    let (lowest, highest) = (Int32(range.lowerBound), Int32(range.upperBound))
     var offsets = [Int](repeating: 0, count: range.count + 1)
-    for expert in chosen[taken] {
-      if let own = place(expert) { offsets[own + 1] += 1 }
+    for choice in taken where chosen[choice] >= lowest && chosen[choice] < highest {
+      offsets[Int(chosen[choice] - lowest) + 1] += 1
     }
     for expert in 0..<range.count { offsets[expert + 1] += offsets[expert] }
     var next = offsets
-    var source = [Int32](repeating: 0, count: offsets[range.count])
+    let total = offsets[range.count]
+    var source = [Int32](repeating: 0, count: total)
     var order = source
-    var positions: [Int32] = []
-    positions.reserveCapacity(source.count)
-    var starts: [Int32] = [0]
-    starts.reserveCapacity(ofEach.count + 1)
-    var choice = 0
-    for (token, count) in ofEach.enumerated() {
-      for _ in 0..<count {
-        if taken.contains(choice), let own = place(chosen[choice]) {
+    var positions = source
+    var starts = [Int32](repeating: 0, count: ofEach.count + 1)
+    var placed = 0
+    var choice = before
+    for token in tokens {
+      for _ in 0..<ofEach[token] {
+        let expert = chosen[choice]
+        if expert >= lowest && expert < highest {
+          let own = Int(expert - lowest)
           let sorted = next[own]
-          next[own] += 1
+          next[own] = sorted + 1
           source[sorted] = Int32(token)
           order[sorted] = Int32(choice)
-          positions.append(Int32(sorted))
+          positions[placed] = Int32(sorted)
+          placed += 1
         }
         choice += 1
       }
-      starts.append(Int32(positions.count))
+      starts[token + 1] = Int32(placed)
     }
+    for token in tokens.upperBound..<ofEach.count { starts[token + 1] = Int32(placed) }
     map = RowMap(source: source, starts: starts, positions: positions)
     self.offsets = offsets
     self.order = order

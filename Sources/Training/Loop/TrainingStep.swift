@@ -248,7 +248,7 @@ public final class Trainer {
       result.loss += objective.taskLoss
       if let counts {
         result.counts = counts
-        result.add(objective, output.routings)
+        result.add(objective)
       }
       clock.end("forward")
       tape.backward(from: [objective.total])
@@ -276,13 +276,11 @@ public final class Trainer {
 
 extension StepResult {
   /// Adds what the routers did with a micro-batch.
-  fileprivate mutating func add(_ objective: Objective, _ routings: [Routing]) {
+  fileprivate mutating func add(_ objective: Objective) {
     balance += objective.balance
     z += objective.z
-    for (layer, routing) in routings.enumerated() {
-      routers[layer].probabilities = zip(
-        routers[layer].probabilities, routing.probabilitySums
-      ).map(+)
+    for (layer, sums) in objective.probabilitySums.enumerated() {
+      routers[layer].probabilities = zip(routers[layer].probabilities, sums).map(+)
       routers[layer].balance += objective.layerBalance[layer]
       routers[layer].z += objective.layerZ[layer]
     }
