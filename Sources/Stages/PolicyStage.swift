@@ -87,9 +87,9 @@ final class PolicyStage {
         && configuration.ppo.klPlacement == .loss && configuration.ppo.klEstimator == .exact
         && configuration.ppo.klCoefficient > 0)
     guard configuration.rollout.scoreScale == .start else { return }
-    let (rows, _) = source.answers(
+    let written = source.answers(
       to: prompts(step: 0), by: trainer.model, "score scale", firstSample: 0)
-    source.judge = try source.judge.scaled(to: rows, microBatch: microBatch)
+    source.judge = try source.judge.scaled(to: written.rows, microBatch: microBatch)
   }
 
   func updates(of trainer: Trainer) -> PolicyUpdates { PolicyUpdates(trainer, configuration) }
@@ -124,7 +124,7 @@ final class PolicyStage {
     }
     let device = source.trainer.device
     let divergence = pass.divergence(
-      to: source.referenceLogits(pass, kept, tokens: batch.places.count))
+      to: source.reference.logits(from: kept, at: pass.places, tokens: batch.places.count).value)
     let weight = coefficient / Double(max(globalTokens, 1))
     return weightedTotal(
       divergence,
@@ -144,8 +144,9 @@ final class PolicyStage {
   /// Scores of answers to prompts that are not trained on.
   func evaluate(_ trainer: Trainer) throws -> HeldOut? {
     guard let file = data.evaluation else { return nil }
-    let (rows, hasEnd) = source.answers(
+    let written = source.answers(
       to: file.elements, by: trainer.model, "evaluation", firstSample: 0)
+    let (rows, hasEnd) = (written.rows, written.hasEnd)
     let scores = configuration.rollout.missingEndRule.scores(
       try source.judge.scores(rows, microBatch: microBatch == 0 ? 16 : microBatch),
       hasEnd: hasEnd)

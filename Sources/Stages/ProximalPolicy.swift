@@ -11,9 +11,9 @@ import Transformer
 /// E[min(ρA, clip(ρ, 1−ε, 1+ε)A)] − β·KL(π‖π_ref), or β·KL in the rewards.
 ///
 /// A step is one iteration: `training.batch` answers, then epochs of minibatches. Old log-probabilities
-/// come from passes over the first epoch's minibatches, so the first ratio is 1: exactly, unless policy
-/// and critic learn on ranks of their own and products are OpenBLAS's, whose bits hang on how many
-/// rows a rank has.
+/// are those with which the answers were drawn. They have the bits of the first update's, so that the
+/// first ratio is exactly 1, unless ranks split the vocabulary or products are OpenBLAS's, whose bits
+/// hang on the number of rows: then they agree up to rounding.
 public final class ProximalPolicy: Stage {
   public static let name = StageName.ppo
   private let configuration: RunConfiguration

@@ -45,89 +45,132 @@ struct RolloutSource {
   /// Answers to these prompts, which all ranks give alike; answer i is number `firstSample` + i of the
   /// stream `name`.
   func answers(
-    to prompts: [[Int32]], by model: LanguageModel, _ name: String, firstSample: Int
-  ) -> (rows: AnswerRows, hasEnd: [Bool]) {
+    to prompts: [[Int32]], by model: LanguageModel, _ name: String, firstSample: Int,
+    traced: TracedTokens = .none
+  ) -> WrittenAnswers {
     var options = SamplingOptions()
     options.stopTokens = [template.stop]
     options.maximumNewTokens = settings.answerTokens
     (options.seed, options.stream) = (seed, name)
+    options.traced = traced
     let answers = model.generate(
       sharing: prompts, options, samples: prompts.indices.map { firstSample + $0 })
-    return (
-      AnswerRows(
+    return WrittenAnswers(
+      rows: AnswerRows(
         prompts: prompts, answers: answers.map(\.tokens), padding: template.padding,
-        routers: [trainer, critic].compactMap { $0?.model.configuration.router }),
-      answers.map(\.isFinished)
-    )
+        routers: routers), answers: answers)
   }
 
-  /// Answers of the trained policy, scored. `order` is that of the first epoch, whose `minibatches`
-  /// the passes over the answers take, so that the first of them computes what the first update does;
+  /// Of the models that learn from answers.
+  private var routers: [RouterConfiguration] {
+    [trainer, critic].compactMap { $0?.model.configuration.router }
+  }
+
+  /// Answers of the trained policy, scored. What the policy itself says of them it said when it wrote them.
+  /// `order` is that of the first epoch, whose `minibatches` the passes of reference and critic take;
   /// several at a time where an update's are shared by fewer ranks.
   func rollout(
     _ prompts: [[Int32]], step: Int, order: [Int], minibatches: Int
   ) throws -> Rollout {
-    let (rows, hasEnd) = answers(
-      to: prompts, by: trainer.model, "rollout", firstSample: step * prompts.count)
+    let written = answers(
+      to: prompts, by: trainer.model, "rollout", firstSample: step * prompts.count,
+      traced: routers.contains(where: \.learnsFromEveryToken) ? .every : .asked)
+    let rows = written.rows
     let scores = try judge.scores(rows, microBatch: microBatch)
-    let layers = trainer.model.configuration.expertLayers.count
-    let k = trainer.model.configuration.router.expertsPerToken
-    var table = SharedTable(columns: 4, count: rows.mask.holdsToken.count)
-    var experts = SharedTable(columns: layers, count: rows.count * rows.length * k)
+    var table = SharedTable(columns: 3, count: rows.mask.holdsToken.count)
     let hidden =
       keepsReferenceHidden
       ? trainer.device.tensor(
         [rows.mask.holdsToken.count, reference.configuration.width], filledWith: 0) : nil
+    // Made after what stays, so that memory beside it is free for updates.
+    let policy = written.hidden(of: trainer.model, on: trainer.device)
     let data = trainer.mesh.communicator(.data)
     let learners = trainer.learners.parts
     let parts = minibatches % learners == 0 ? minibatches / learners : minibatches
     for part in order.parts(parts) {
       for batch in rows.batches(of: Array(part), microBatch: microBatch, over: data) {
         trainer.mesh.world.goOn()
-        measure(batch, &table, &experts, hidden, k: k)
+        measure(batch, policy: policy, &table, referenceHidden: hidden)
       }
     }
     let numbers = table.summed(over: trainer.mesh.world)
-    let choices = experts.summed(over: trainer.mesh.world)
     if let hidden { trainer.mesh.world.sum(hidden.flat, team: trainer.device.team) }
     return Rollout(
-      rows: rows, hasEnd: hasEnd,
-      scores: settings.missingEndRule.scores(scores, hasEnd: hasEnd), old: numbers[0],
-      reference: numbers[1], exactKL: numbers[2], values: numbers[3],
-      experts: choices.map { $0.map { Int32($0) } },
+      rows: rows, hasEnd: written.hasEnd,
+      scores: settings.missingEndRule.scores(scores, hasEnd: written.hasEnd),
+      old: written.logProbabilities, reference: numbers[0], exactKL: numbers[1],
+      values: numbers[2], experts: written.experts(of: trainer.model.configuration),
       referenceHidden: hidden)
   }
 
+  /// `policy` are its rows after the final norm at each place.
   private func measure(
-    _ batch: AnswerBatch, _ table: inout SharedTable, _ experts: inout SharedTable,
-    _ hidden: Tensor?, k: Int
+    _ batch: AnswerBatch, policy: Tensor, _ table: inout SharedTable, referenceHidden hidden: Tensor?
   ) {
-    let policy = PolicyPass(trainer.model, batch, on: Tape(trainer.device, recording: false))
     let reference = PolicyPass(reference, batch, on: Tape(trainer.device, recording: false))
-    let places = policy.places
-    table.set(0, policy.logProbabilities.value.elements, at: places)
-    table.set(1, reference.logProbabilities.value.elements, at: places)
+    let places = reference.places
+    table.set(0, reference.logProbabilities.value.elements, at: places)
     if let hidden {
       // Each row is 0 before, and one rank's alone.
       scatterAddRows(
         reference.output.hidden.value.matrix, places.map { Int32($0) }, into: hidden.matrix,
         accumulate: true, team: trainer.device.team)
     }
-    table.set(2, policy.divergence(to: reference.logits.value).value.elements, at: places)
+    let tokens = batch.places.count
+    let logits = trainer.model.logits(from: policy, at: places, tokens: tokens)
+    table.set(
+      1,
+      trainer.model.divergence(of: logits, to: reference.logits.value, tokens: tokens).value
+        .elements, at: places)
     if let critic {
       let output = critic.model.forward(
         batch.micro.batch, on: Tape(trainer.device, recording: false))
-      table.set(3, critic.model.scalars(output.hidden).value.elements, at: places)
+      table.set(2, critic.model.scalars(output.hidden).value.elements, at: places)
     }
-    for (layer, routing) in policy.output.routings.enumerated() {
-      for (token, row) in routing.rows(batch.micro.batch).enumerated() {
-        let home = batch.homes[token]
-        guard row >= 0 && home >= 0 else { continue }
-        experts.set(
-          layer, routing.experts[row * k..<(row + 1) * k].map(Double.init),
-          at: home * k..<(home + 1) * k)
+  }
+}
+
+/// Answers with what the model that wrote them computed on the way, where they were traced.
+struct WrittenAnswers {
+  let rows: AnswerRows
+  fileprivate let answers: [Continuation]
+
+  /// Whether each answer's last token is the stop token.
+  var hasEnd: [Bool] { answers.map(\.isFinished) }
+
+  /// By place of the answers' table, 0 where it holds no token.
+  var logProbabilities: [Double] {
+    let columns = rows.mask.columns
+    return answers.flatMap { answer in
+      answer.logProbabilities
+        + Array(repeating: 0, count: columns - answer.logProbabilities.count)
+    }
+  }
+
+  /// Experts of each token of each row, [layers][rows · length · k]; 0 where none were chosen.
+  func experts(of model: ModelConfiguration) -> [[Int32]] {
+    let size = rows.length * model.router.expertsPerToken
+    return model.expertLayers.indices.map { layer in
+      answers.flatMap { answer in
+        let chosen = answer.trace.experts[layer]
+        return chosen.map { max($0, 0) } + Array(repeating: 0, count: size - chosen.count)
       }
     }
+  }
+
+  /// Rows after the final norm at each place of the answers' table [places, H]; undefined where it holds no
+  /// token.
+  func hidden(of model: LanguageModel, on device: Device) -> Tensor {
+    let columns = rows.mask.columns
+    let hidden = device.tensor([answers.count * columns, model.configuration.width])
+    let bytes = columns * model.configuration.width * device.precision.bytes
+    for (index, answer) in answers.enumerated() {
+      answer.trace.hidden.withUnsafeBytes {
+        UnsafeMutableRawBufferPointer(start: hidden.base + index * bytes, count: bytes)
+          .copyMemory(from: $0)
+      }
+    }
+    return hidden
   }
 }
 
@@ -175,15 +218,14 @@ struct PolicyPass {
   func own(_ table: [Double]) -> [Double] { places.map { $0 < 0 ? 0 : table[$0] } }
 }
 
-extension RolloutSource {
-  /// The reference's logits of a batch, this rank's columns for all tokens, from the rows that a rollout `kept`;
-  /// tokens that predict none of an answer's have others.
-  func referenceLogits(_ pass: PolicyPass, _ kept: Tensor, tokens: Int) -> Tensor {
-    let rows = trainer.device.tensor([pass.places.count, kept.columns])
-    gatherRows(
-      kept.matrix, pass.places.map { Int32($0) }, into: rows.matrix, team: trainer.device.team)
-    let tape = Tape(trainer.device, recording: false)
-    return reference.logits(tape.constant(rows), tokens: tokens).value
+extension LanguageModel {
+  /// Logits of a batch of answers, this rank's columns for all tokens, from the rows after the final norm that
+  /// were `kept` by place of the answers' table, and the places of this rank's tokens; tokens that
+  /// predict none of an answer's have others.
+  func logits(from kept: Tensor, at places: ArraySlice<Int>, tokens: Int) -> Variable {
+    let rows = device.tensor([places.count, kept.columns])
+    gatherRows(kept.matrix, places.map { Int32($0) }, into: rows.matrix, team: device.team)
+    return logits(Tape(device, recording: false).constant(rows), tokens: tokens)
   }
 }
 

@@ -18,6 +18,8 @@ public struct SamplingOptions: Sendable, Equatable {
   public var seed: UInt64 = 0
   /// Of the random numbers of this seed: other purposes draw others.
   public var stream = "generation"
+  /// What continuations tell of the way to them.
+  public var traced = TracedTokens.none
 
   public init() {}
 }
@@ -29,6 +31,8 @@ public struct Continuation: Sendable, Equatable {
   public var logProbabilities: [Double] = []
   /// Whether a stop token ended it.
   public var isFinished = false
+  /// Empty unless `SamplingOptions.traced` asks for it.
+  public var trace = ContinuationTrace()
 }
 
 extension LanguageModel {
@@ -52,11 +56,16 @@ extension LanguageModel {
     let tape = Tape(device, recording: false)
     let key = RandomKey(seed: options.seed, name: options.stream)
     let keys = samples.map { key.derived(UInt64($0)) }
-    var decoding = Decoding(prompts, newTokens: options.maximumNewTokens, model: self)
+    var decoding = Decoding(
+      prompts, newTokens: options.maximumNewTokens, model: self,
+      passesEveryToken: options.traced == .every)
     let turned = weightsToTurn(sequences: prompts.count, newTokens: options.maximumNewTokens)
     parameters.withTurned(turned, on: device) {
       for position in 0..<options.maximumNewTokens {
-        let logits = lastLogits(decoding.batch, on: tape, cache: decoding.cache)
+        let output = forward(decoding.batch, on: tape, cache: decoding.cache)
+        let rows = lastRows(output, decoding.batch)
+        let logits = wholeLogits(linear(tape.constant(rows), outputMatrix.on(tape)).value)
+        if options.traced != .none { decoding.trace(output, rows, into: &continuations) }
         let draws = decoding.prompts.map { uniform(keys[$0], counter: UInt64(position)) }
         let (tokens, logProbabilities) = drawn(from: logits, at: draws, options)
         for (row, prompt) in decoding.prompts.enumerated()
@@ -145,11 +154,15 @@ extension LanguageModel {
     return (tokens, column.elements)
   }
 
-  /// Logits of each sequence's last token [sequences, V].
-  private func lastLogits(_ batch: Batch, on tape: Tape, cache: KeyValueCache) -> Tensor {
-    let rows = wholeRows(
-      forward(batch, on: tape, cache: cache).hidden.value, tokens: batch.outputs)
-    return wholeLogits(linear(tape.constant(rows), outputMatrix.on(tape)).value)
+  /// Each sequence's last token's row after the final norm [sequences, H].
+  private func lastRows(_ output: Output, _ batch: Batch) -> Tensor {
+    let rows = wholeRows(output.hidden.value, tokens: batch.outputs)
+    guard rows.rows > batch.sequences else { return rows }
+    let last = device.tensor([batch.sequences, rows.columns])
+    gatherRows(
+      rows.matrix, (0..<batch.sequences).map { Int32(($0 + 1) * batch.length - 1) },
+      into: last.matrix, team: device.team)
+    return last
   }
 }
 
@@ -164,7 +177,7 @@ private struct Decoding {
   private(set) var batch: Batch
   private(set) var cache: KeyValueCache
 
-  init(_ prompts: [[Int32]], newTokens: Int, model: LanguageModel) {
+  init(_ prompts: [[Int32]], newTokens: Int, model: LanguageModel, passesEveryToken: Bool) {
     self.model = model
     self.prompts = Array(prompts.indices)
     let longest = prompts.map(\.count).max() ?? 1
@@ -173,7 +186,7 @@ private struct Decoding {
     batch = Batch(
       tokens: zip(prompts, padding).flatMap { Array(repeating: $0[0], count: $1) + $0 },
       sequences: prompts.count, length: longest)
-    if longest > 1 { batch.asked = prompts.indices.map { ($0 + 1) * longest - 1 } }
+    if longest > 1 && !passesEveryToken { batch.asked = prompts.indices.map { ($0 + 1) * longest - 1 } }
     // What stands before prompts is seen by none, and one kind.
     let beginnings = Beginnings(prompts)
     batch.shared = SharedTokens(
@@ -181,6 +194,27 @@ private struct Decoding {
         Array(repeating: Int32(beginnings.count), count: $1) + $0
       }, kindCount: beginnings.count + 1)
     place()
+  }
+
+  /// Adds to the traces of those that go on what this pass computed, and `rows`, from which a token of each
+  /// is drawn.
+  func trace(
+    _ output: LanguageModel.Output, _ rows: Tensor, into continuations: inout [Continuation]
+  ) {
+    let k = model.configuration.router.expertsPerToken
+    let bytes = rows.columns * rows.precision.bytes
+    let experts = model.chosenExperts(output, batch)
+    for (row, prompt) in prompts.enumerated() where !continuations[prompt].isFinished {
+      // Padding stands in front of prompts alone.
+      let tokens = row * batch.length + (seen == 0 ? padding[row] : 0)..<(row + 1) * batch.length
+      for (layer, chosen) in experts.enumerated() {
+        let start = chosen.startIndex
+        continuations[prompt].trace.append(
+          chosen[start + tokens.lowerBound * k..<start + tokens.upperBound * k], layer: layer)
+      }
+      continuations[prompt].trace.hidden += UnsafeRawBufferPointer(
+        start: rows.base + row * bytes, count: bytes)
+    }
   }
 
   /// Keys and values of those that go on are moved when one in so many has ended, not for every one.
@@ -217,16 +251,24 @@ private struct Decoding {
 }
 
 extension [Continuation] {
-  /// For each: numbers of tokens, whether it is finished, tokens, log-probabilities.
+  /// For each: numbers of tokens, experts' layers, their experts and bytes of rows, whether it is finished;
+  /// tokens, log-probabilities, experts, rows.
   fileprivate var bytes: [UInt8] {
     var bytes: [UInt8] = []
     func append<Value: BitwiseCopyable>(_ values: [Value]) {
       values.withUnsafeBytes { bytes += $0 }
     }
     for continuation in self {
-      append([Int32(continuation.tokens.count), continuation.isFinished ? 1 : 0])
+      let trace = continuation.trace
+      append([
+        Int32(continuation.tokens.count), Int32(trace.experts.count),
+        Int32(trace.experts.first?.count ?? 0), Int32(trace.hidden.count),
+        continuation.isFinished ? 1 : 0,
+      ])
       append(continuation.tokens)
       append(continuation.logProbabilities)
+      for layer in trace.experts { append(layer) }
+      bytes += trace.hidden
     }
     return bytes
   }
@@ -235,19 +277,25 @@ extension [Continuation] {
     self = []
     var place = 0
     func next<Value: BitwiseCopyable>(_ count: Int, of type: Value.Type) -> [Value] {
-      let size = MemoryLayout<Value>.stride
-      defer { place += count * size }
-      return bytes.withUnsafeBytes { memory in
-        (0..<count).map { memory.loadUnaligned(fromByteOffset: place + $0 * size, as: type) }
+      let size = count * MemoryLayout<Value>.stride
+      defer { place += size }
+      return [Value](unsafeUninitializedCapacity: count) { values, initialized in
+        bytes.withUnsafeBytes {
+          UnsafeMutableRawBufferPointer(values).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: $0[place..<place + size]))
+        }
+        initialized = count
       }
     }
     while place < bytes.count {
-      let head = next(2, of: Int32.self)
-      let count = Int(head[0])
+      let head = next(5, of: Int32.self).map { Int($0) }
       append(
         Continuation(
-          tokens: next(count, of: Int32.self), logProbabilities: next(count, of: Double.self),
-          isFinished: head[1] == 1))
+          tokens: next(head[0], of: Int32.self), logProbabilities: next(head[0], of: Double.self),
+          isFinished: head[4] == 1,
+          trace: ContinuationTrace(
+            experts: (0..<head[1]).map { _ in next(head[2], of: Int32.self) },
+            hidden: next(head[3], of: UInt8.self))))
     }
   }
 }
