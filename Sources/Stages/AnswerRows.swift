@@ -105,37 +105,62 @@ struct AnswerRows {
       length: length, padding: padding)
     var kinds = [Int32](repeating: -1, count: batch.tokens.count)
     var homes = [Int](repeating: -1, count: batch.tokens.count)
-    var predicted = homes
-    var lastTokens: [Int] = []
+    var outputs = Outputs()
     for (index, row) in rows.enumerated() {
       var first = index * length
       for (number, own) in zip(numbers[row], lengths[row]) {
-        let numbers = beginnings.numbers[number]
-        // What predicts the answer's first token may be missing: there may be no prompt.
-        let promptEnd = prompts[number].count - 1
+        let beginning = beginnings.numbers[number]
+        let home = number * self.length
         for offset in 0..<own {
-          kinds[first + offset] = numbers[offset]
-          homes[first + offset] = number * self.length + offset
-          if offset >= promptEnd {
-            predicted[first + offset] = number * mask.columns + offset - promptEnd
+          kinds[first + offset] = beginning[offset]
+          homes[first + offset] = home + offset
+        }
+        if scoring {
+          outputs.add(token: first + own - 1, place: -1, label: -100)
+        } else {
+          // What predicts the answer's first token may be missing: there may be no prompt.
+          let before = first + prompts[number].count - 1
+          for (place, token) in answers[number].enumerated() where before + place >= first {
+            outputs.add(
+              token: before + place, place: number * mask.columns + place, label: token)
           }
         }
         first += own
-        lastTokens.append(first - 1)
       }
     }
     if packing { batch.shared = SharedTokens(kinds: kinds, kindCount: beginnings.count) }
-    if scoring {
-      batch.asked = lastTokens
-    } else if asking {
-      batch.asked = predicted.indices.filter { predicted[$0] >= 0 }
-    }
-    let places = batch.asked.map { $0.map { predicted[$0] } } ?? predicted
-    let labels = places.map {
-      $0 < 0 ? -100 : answers[$0 / mask.columns][$0 % mask.columns]
+    if scoring || asking {
+      batch.asked = outputs.tokens
+    } else {
+      outputs = outputs.spread(over: batch.tokens.count)
     }
     return AnswerBatch(
-      rows: numbers, micro: MicroBatch(batch, labels: labels), places: places, homes: homes)
+      rows: numbers, micro: MicroBatch(batch, labels: outputs.labels), places: outputs.places,
+      homes: homes)
+  }
+
+  /// Tokens whose outputs are looked at, the answers' tokens that they predict, and these tokens' places.
+  private struct Outputs {
+    var tokens: [Int] = []
+    var places: [Int] = []
+    var labels: [Int32] = []
+
+    mutating func add(token: Int, place: Int, label: Int32) {
+      tokens.append(token)
+      places.append(place)
+      labels.append(label)
+    }
+
+    /// The same of all tokens, most of which predict none.
+    func spread(over count: Int) -> Outputs {
+      var all = Outputs()
+      all.places = Array(repeating: -1, count: count)
+      all.labels = Array(repeating: -100, count: count)
+      for (index, token) in tokens.enumerated() {
+        (all.places[token], all.labels[token]) = (places[index], labels[index])
+      }
+      return all
+    }
   }
 
   /// Tokens of a row of several answers, about: long enough that little is left free, short
