@@ -110,13 +110,20 @@ struct RowBlock<Scalar: KernelScalar> {
       var key = both.lowerBound
       while key < both.upperBound {
         let (early, late) = (one.contains(key), two.contains(key))
+        let next = key &+ tileRows
         if early || late {
           let lane = (early ? vector : vector &+ 1) &* width
-          multiplyEightRows(
-            TileRows(base: keys[key, 0], rowStep: keys.step, depthStep: 1),
-            TileColumns(base: queriesAcross[0, lane], step: queriesAcross.step),
-            into: TileColumns(base: scores[key &- first, lane], step: scores.step), depth: depth,
-            columns: early && late ? 2 &* width : width, accumulate: false)
+          let left = TileRows(base: keys[key, 0], rowStep: keys.step, depthStep: 1)
+          let right = TileColumns(base: queriesAcross[0, lane], step: queriesAcross.step)
+          let target = TileColumns(base: scores[key &- first, lane], step: scores.step)
+          if early != late && one.contains(next) == early && two.contains(next) == late {
+            multiplySixteenRows(left, right, into: target, depth: depth)
+            key = next
+          } else {
+            multiplyEightRows(
+              left, right, into: target, depth: depth,
+              columns: early && late ? 2 &* width : width, accumulate: false)
+          }
         }
         key &+= tileRows
       }

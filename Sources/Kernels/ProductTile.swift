@@ -91,6 +91,50 @@ private func multiplyTile<Scalar: KernelScalar>(
   put(q4, q5, q6, q7, into: c + (lanes &+ 4 &* cStep), cStep, accumulate)
 }
 
+/// c[16, one vector] = a[16, depth] · b[depth, one vector]: sixteen sums, which keep both multipliers of a
+/// core busy where eight of one vector wait for each other.
+@inline(__always)
+func multiplySixteenRows<Scalar: KernelScalar>(
+  _ a: TileRows<Scalar>, _ b: TileColumns<Scalar>, into c: TileColumns<Scalar>, depth: Int
+) {
+  typealias Lanes = Scalar.Lanes
+  var (p0, p1, p2, p3) = (Lanes.zero, Lanes.zero, Lanes.zero, Lanes.zero)
+  var (p4, p5, p6, p7) = (p0, p0, p0, p0)
+  var (q0, q1, q2, q3, q4, q5, q6, q7) = (p0, p0, p0, p0, p0, p0, p0, p0)
+  let step = a.rowStep
+  var (r0, r1) = (a.base, a.base + 4 &* step)
+  var (r2, r3) = (a.base + 8 &* step, a.base + 12 &* step)
+  var right = b.base
+  for _ in 0..<depth {
+    let x = Lanes(right)
+    p0 = p0.adding(Lanes(r0[0]), times: x)
+    p1 = p1.adding(Lanes(r0[step]), times: x)
+    p2 = p2.adding(Lanes(r0[2 &* step]), times: x)
+    p3 = p3.adding(Lanes(r0[3 &* step]), times: x)
+    p4 = p4.adding(Lanes(r1[0]), times: x)
+    p5 = p5.adding(Lanes(r1[step]), times: x)
+    p6 = p6.adding(Lanes(r1[2 &* step]), times: x)
+    p7 = p7.adding(Lanes(r1[3 &* step]), times: x)
+    q0 = q0.adding(Lanes(r2[0]), times: x)
+    q1 = q1.adding(Lanes(r2[step]), times: x)
+    q2 = q2.adding(Lanes(r2[2 &* step]), times: x)
+    q3 = q3.adding(Lanes(r2[3 &* step]), times: x)
+    q4 = q4.adding(Lanes(r3[0]), times: x)
+    q5 = q5.adding(Lanes(r3[step]), times: x)
+    q6 = q6.adding(Lanes(r3[2 &* step]), times: x)
+    q7 = q7.adding(Lanes(r3[3 &* step]), times: x)
+    r0 += a.depthStep
+    r1 += a.depthStep
+    r2 += a.depthStep
+    r3 += a.depthStep
+    right += b.step
+  }
+  put(p0, p1, p2, p3, into: c.base, c.step, false)
+  put(p4, p5, p6, p7, into: c[4, 0], c.step, false)
+  put(q0, q1, q2, q3, into: c[8, 0], c.step, false)
+  put(q4, q5, q6, q7, into: c[12, 0], c.step, false)
+}
+
 /// Eight rows by one vector: eight sums.
 @inline(__always)
 private func multiplyNarrowTile<Scalar: KernelScalar>(

@@ -67,8 +67,8 @@ struct RolloutSource {
   }
 
   /// Answers of the trained policy, scored. What the policy itself says of them it said when it wrote them.
-  /// `order` is that of the first epoch, whose `minibatches` the passes of reference and critic take;
-  /// several at a time where an update's are shared by fewer ranks.
+  /// `order` is that of the first epoch: the passes of reference and critic take its `minibatches`, two and
+  /// more at a time.
   func rollout(
     _ prompts: [[Int32]], step: Int, order: [Int], minibatches: Int
   ) throws -> Rollout {
@@ -85,8 +85,10 @@ struct RolloutSource {
     // Made after what stays, so that memory beside it is free for updates.
     let policy = written.hidden(of: trainer.model, on: trainer.device)
     let data = trainer.mesh.communicator(.data)
-    let learners = trainer.learners.parts
-    let parts = minibatches % learners == 0 ? minibatches / learners : minibatches
+    // A pass without a tape keeps no layer's activations: of two minibatches it takes less memory than an
+    // update of one, which a part of the ranks makes.
+    let together = 2 * trainer.learners.parts
+    let parts = minibatches % together == 0 ? minibatches / together : minibatches
     for part in order.parts(parts) {
       for batch in rows.batches(of: Array(part), microBatch: microBatch, over: data) {
         trainer.mesh.world.goOn()
