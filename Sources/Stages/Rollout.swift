@@ -107,7 +107,8 @@ struct RolloutSource {
 
   /// `policy` are its rows after the final norm at each place.
   private func measure(
-    _ batch: AnswerBatch, policy: Tensor, _ table: inout SharedTable, referenceHidden hidden: Tensor?
+    _ batch: AnswerBatch, policy: Tensor, _ table: inout SharedTable,
+    referenceHidden hidden: Tensor?
   ) {
     let reference = PolicyPass(reference, batch, on: Tape(trainer.device, recording: false))
     let places = reference.places

@@ -186,7 +186,9 @@ private struct Decoding {
     batch = Batch(
       tokens: zip(prompts, padding).flatMap { Array(repeating: $0[0], count: $1) + $0 },
       sequences: prompts.count, length: longest)
-    if longest > 1 && !passesEveryToken { batch.asked = prompts.indices.map { ($0 + 1) * longest - 1 } }
+    if longest > 1 && !passesEveryToken {
+      batch.asked = prompts.indices.map { ($0 + 1) * longest - 1 }
+    }
     // What stands before prompts is seen by none, and one kind.
     let beginnings = Beginnings(prompts)
     batch.shared = SharedTokens(

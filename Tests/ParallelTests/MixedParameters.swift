@@ -22,11 +22,17 @@ struct MixedParameters {
   let mesh: ProcessMesh
 
   init(on mesh: ProcessMesh, precision: Precision, seed: UInt64 = 5) {
-    self.mesh = mesh
+    self.init(learntBy: Learners(all: mesh), precision: precision, seed: seed)
+  }
+
+  /// On the mesh of this rank's part.
+  init(learntBy learners: Learners, precision: Precision, seed: UInt64) {
+    mesh = learners.mesh
     for (name, shape, placement) in Self.declarations {
       _ = parameters.declare(name, shape, .normal(deviation: 1), placement: placement)
     }
-    parameters.allocate(on: try! Device(precision: precision, threads: 1), mesh: mesh, seed: seed)
+    parameters.allocate(
+      on: try! Device(precision: precision, threads: 1), learners: learners, seed: seed)
   }
 
   /// The layouts of so many ranks whose tensor ranks can share two heads.

@@ -142,7 +142,7 @@ final class StageFixture: Sendable {
     let device = try Device(precision: configuration.run.precision, threads: 1)
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
-      dispatch: configuration.layout.dispatch)
+      learners: mesh.learners(of: stage.learners), dispatch: configuration.layout.dispatch)
     let trainer = Trainer(
       model, mesh: mesh, device: device, optimizer: Optimizer(model.parameters), clip: clip)
     try stage.prepare(trainer)

@@ -92,6 +92,48 @@ import Transformer
     }
   }
 
+  @Test(arguments: [TracedTokens.asked, .every], ["data=1", "tensor=2", "data=2", "expert=2"])
+  func `a trace tells what a pass over the whole sequence computes`(
+    traced: TracedTokens, layout: String
+  ) throws {
+    var options = SamplingOptions()
+    options.maximumNewTokens = 7
+    options.traced = traced
+    options.stopTokens = [3, 4]
+    let prompts: [[Int32]] = [[1, 2, 3, 4, 5], [7], [30, 2, 9], [1, 2, 3]]
+    let ranks = layout == "data=1" ? 1 : 2
+    let found = try InProcessRanks.run(ranks) { [options] world in
+      let mesh = ProcessMesh(world, layout: try Layout(layout, ranks: ranks))
+      return try TinyRun(precision: .float64, mesh: mesh).model.generate(sharing: prompts, options)
+    }
+    let whole = try TinyRun(precision: .float64)
+    let device = try Device(precision: .float64, threads: 1)
+    let k = whole.model.configuration.router.expertsPerToken
+    let width = whole.model.configuration.width
+    #expect(found.allSatisfy { $0 == found[0] })
+    for (prompt, continuation) in zip(prompts, found[0]) {
+      let tokens = Array((prompt + continuation.tokens).dropLast())
+      let output = whole.model.forward(
+        Batch(tokens: tokens, sequences: 1), on: Tape(device, recording: false))
+      for (layer, routing) in output.routings.enumerated() {
+        let chosen = continuation.trace.experts[layer]
+        // The last layer is asked for the tokens alone that predict one of the continuation's.
+        let isLast = layer == output.routings.count - 1
+        let unasked = (traced == .asked && isLast ? prompt.count - 1 : 0) * k
+        #expect(Array(chosen.prefix(unasked)) == Array(repeating: -1, count: unasked))
+        #expect(Array(chosen.dropFirst(unasked)) == Array(routing.experts.dropFirst(unasked)))
+      }
+      let rows = continuation.trace.hidden.withUnsafeBytes { Array($0.bindMemory(to: Double.self)) }
+      let expected = output.hidden.value.elements.dropFirst((prompt.count - 1) * width)
+      #expect(rows.count == expected.count)
+      let worst = zip(rows, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+      #expect(worst <= 1e-12 * expected.reduce(0) { max($0, abs($1)) })
+    }
+    options.traced = .none
+    let untraced = whole.model.generate(prompts, options)
+    #expect(untraced.allSatisfy { $0.trace.experts.isEmpty && $0.trace.hidden.isEmpty })
+  }
+
   @Test func `samples are numbered as the caller says`() throws {
     let run = try TinyRun(precision: .float64)
     var options = SamplingOptions()

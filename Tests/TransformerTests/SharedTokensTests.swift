@@ -217,6 +217,12 @@ import Transformer
       }
     }
     #expect(Set(byNumber.values).count == beginnings.count && byNumber.count == beginnings.count)
+    #expect(
+      beginnings.order
+        == sequences.indices.sorted {
+          sequences[$0] == sequences[$1]
+            ? $0 < $1 : sequences[$0].lexicographicallyPrecedes(sequences[$1])
+        })
   }
 
   @Test func `nothing is shared where all tokens differ, and −1 is shared with none`() {
