@@ -34,6 +34,15 @@ public struct Learners {
   /// Whether this rank is one of them.
   public var areHere: Bool { places.rank == part }
 
+  /// What `body` gives where the model is learnt, nil elsewhere: its collectives are those of the part's mesh,
+  /// which the other parts never meet.
+  public func learning<Result>(_ body: () throws -> Result) rethrows -> Result? {
+    areHere ? try body() : nil
+  }
+
+  /// The part that this rank is in.
+  var ownPart: Int { places.rank }
+
   /// Those of the model that is learnt beside this one: the next part, or the same ranks.
   public var beside: Learners {
     Learners(mesh: mesh, places: places, part: (part + 1) % parts)

@@ -86,7 +86,7 @@ public final class ParameterSet {
   private(set) var groupPieces: [Range<Int>] = []
   /// Elements of this rank's shares, gaps between parameters included.
   public private(set) var ownCount = 0
-  private var ranks: Learners?
+  private var learningRanks: Learners?
   private var names: Set<String> = []
 
   /// Parts of fewer elements are summed together with what follows them.
@@ -129,8 +129,8 @@ public final class ParameterSet {
 
   /// Who learns them.
   public var learners: Learners {
-    guard let ranks else { fatalError("parameters are not allocated") }
-    return ranks
+    guard let learningRanks else { fatalError("parameters are not allocated") }
+    return learningRanks
   }
 
   /// Gives every declared parameter its memory and first values; all ranks learn.
@@ -142,8 +142,8 @@ public final class ParameterSet {
   ///
   /// Values are keyed by (seed, name, global element), so a slice equals that part of the whole.
   public func allocate(on device: Device, learners: Learners, seed: UInt64) {
-    require(ranks == nil, "parameters are allocated once")
-    ranks = learners
+    require(learningRanks == nil, "parameters are allocated once")
+    learningRanks = learners
     let mesh = learners.mesh
     var order: [(replicas: Communicator, bucket: Int)] = []
     var members: [[Parameter]] = []

@@ -74,9 +74,9 @@ extension ParameterSet {
     }
   }
 
-  /// Brings on what is under way: to be called between operations. Keeps no memory of parameters, which
-  /// finish that before they go.
-  public var poll: () -> Void { { [traffic] in traffic.poll() } }
+  /// What brings on what is under way, to be called between operations. It keeps no memory of parameters,
+  /// which finish that before they go.
+  public var background: () -> Void { { [traffic] in traffic.poll() } }
 
   /// Gives all ranks the values that the learners have. Every rank of the world calls it.
   public func handOn() {

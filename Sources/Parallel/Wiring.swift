@@ -4,11 +4,23 @@ import Kernels
 
 extension ParameterSet {
   /// Sends one element for each parameter's slice through the group that sums its gradient, and
-  /// compares who was summed with who holds the same slice. Every rank calls it alike.
+  /// compares who was summed with who holds the same slice: in the same part of the ranks, where parts
+  /// learn different models, whose values then come from a rank with the same slices. Every rank of the
+  /// world calls it alike.
   ///
   /// - Throws: `WiringError`, on every rank alike.
   public func checkWiring(over world: Communicator) throws {
-    try Wiring(groups.map { ($0.replicas, $0.parameters) }, world: world).check()
+    try Wiring(
+      groups.map { ($0.replicas, $0.parameters) }, world: world, part: learners.ownPart
+    ).check()
+    let slices = parameters.map { "\($0.name) \($0.slice)" }.joined(separator: "; ").wiringKey
+    let giver = learners.handOn([world.rank])[0]
+    let all = world.gather(slices)
+    guard let odd = world.gather(giver).enumerated().first(where: { all[$0] != all[$1] }) else {
+      return
+    }
+    throw WiringError(
+      text: "rank \(odd.offset) gets values from rank \(odd.element), which holds other slices")
   }
 }
 
@@ -23,13 +35,17 @@ public struct Wiring {
   private let groups: [(replicas: Communicator, parameters: [Parameter])]
   private let parameters: [Parameter]
   private let world: Communicator
+  private let part: Int
 
-  /// Parameters that have their memory, each in the group that sums its gradient.
+  /// Parameters that have their memory, each in the group that sums its gradient; `part` is that of the
+  /// ranks which this one sums with.
   public init(
-    _ groups: [(replicas: Communicator, parameters: [Parameter])], world: Communicator
+    _ groups: [(replicas: Communicator, parameters: [Parameter])], world: Communicator,
+    part: Int = 0
   ) {
     self.groups = groups
     self.world = world
+    self.part = part
     parameters = groups.flatMap(\.parameters)
   }
 
@@ -83,13 +99,13 @@ public struct Wiring {
   /// The ranks that hold the same slice as this one, of each parameter.
   private func holders() throws -> [[Int]] {
     let dimensions = parameters.map(\.shape.count).max() ?? 0
-    // Key of the name, number of the group, first and last element in each dimension.
-    let width = 2 + 2 * dimensions
+    // Key of the name, number of the group, part, first and last element in each dimension.
+    let width = 3 + 2 * dimensions
     var own: [Int] = []
     own.reserveCapacity(parameters.count * width)
     for (number, group) in groups.enumerated() {
       for parameter in group.parameters {
-        own += [parameter.name.wiringKey, number]
+        own += [parameter.name.wiringKey, number, part]
         for dimension in 0..<dimensions {
           let range = dimension < parameter.slice.count ? parameter.slice[dimension] : 0..<0
           own += [range.lowerBound, range.upperBound]

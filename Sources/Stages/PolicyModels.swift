@@ -72,9 +72,9 @@ struct PolicyModels {
   /// Of all weights.
   var fingerprint: String { sources.map(\.fingerprint).joined(separator: " ") }
 
-  /// The policy, and beside it a critic that takes about as long: of models of other sizes one part of
-  /// the ranks would wait for the other.
-  var learners: Int {
+  /// How many models learn side by side: the policy, and a critic that takes about as long. Of models of
+  /// other sizes one part of the ranks would wait for the other.
+  var modelsLearnt: Int {
     guard let critic else { return 1 }
     let sizes = [start, critic].map { $0.configuration.model.activeParameters }
     return 4 * sizes.max()! <= 5 * sizes.min()! ? 2 : 1
@@ -93,7 +93,7 @@ struct PolicyModels {
     sizes.router.balanceCoefficient = configuration.model.router.balanceCoefficient
     sizes.router.zCoefficient = configuration.model.router.zCoefficient
     let model = try model(critic, sizes, beside: trainer, learners: trainer.learners.beside)
-    try model.parameters.checkWiring(over: trainer.learners.mesh.world)
+    try model.parameters.checkWiring(over: trainer.mesh.world)
     model.recomputesBlocks = trainer.model.recomputesBlocks
     let settings = configuration.optimizer
     let learner = Trainer(

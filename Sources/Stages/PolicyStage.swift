@@ -55,7 +55,7 @@ final class PolicyStage {
     [RunSource("examples.training", data.fingerprint)] + models.sources
   }
 
-  var learners: Int { models.learners }
+  var modelsLearnt: Int { models.modelsLearnt }
 
   var introduction: [String] {
     var lines = data.introduction

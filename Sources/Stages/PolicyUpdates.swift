@@ -69,7 +69,7 @@ struct PolicyUpdates {
   /// Makes all updates of an iteration; `critic` brings its rate and its loss. Every rank calls it.
   ///
   /// Where policy and critic are learnt by ranks of their own, neither waits for the other before all
-  /// updates are made.
+  /// updates are made; an update of one that fails is told to the other then.
   func run(
     _ rollout: Rollout, step: Int, learningRate: Double,
     critic: (rate: Double, loss: CriticLoss)?, _ policyLoss: PolicyLoss
@@ -78,11 +78,13 @@ struct PolicyUpdates {
     let made = Result {
       try updates(rollout, step: step, learningRate: learningRate, critic: critic, policyLoss)
     }
+    var clock = PhaseClock(world.trace)
     // An update fails on all learners of a model alike, which then wait for the others here.
     let own = try world.agreeing { try made.get() }
-    _ = trainer.critic?.handOn(nil)
+    trainer.critic?.model.handOn()
     var result = trainer.handOn(own.results.isEmpty ? nil : StepResult(meanOf: own.results))
-    result.add(seconds: own.seconds)
+    clock.end("reduce")
+    result.add(seconds: own.seconds + clock.phases)
     return UpdateResult(
       step: result, statistics: own.statistics.map { $0.summed(over: world) },
       routerShift: own.shift.share(over: world))
@@ -101,10 +103,10 @@ struct PolicyUpdates {
         let minibatch = Minibatch(answers: rows.count, tokens: rollout.rows.tokens(of: rows))
         let batches = rollout.rows.batches(of: rows, microBatch: microBatch, over: trainer.data)
         var own = UpdateStatistics()
-        if trainer.learners.areHere {
+        let learnt = try trainer.learners.learning {
           // The critic has routers of its own.
           let replayed = settings.routing == .replay ? batches.map(made.shift.replaying) : batches
-          let learnt = try update(trainer, replayed, step: step, learningRate: learningRate) {
+          return try update(trainer, replayed, step: step, learningRate: learningRate) {
             output, batch in
             made.shift.add(output, batch)
             let pass = PolicyPass(trainer.model, batch, output: output)
@@ -113,17 +115,18 @@ struct PolicyUpdates {
             own.addEntropy(pass.entropy)
             return loss
           }
-          made.results.append(learnt)
         }
-        if let critic, let second = trainer.critic, second.learners.areHere {
-          let learnt = try update(second, batches, step: step, learningRate: critic.rate) {
-            output, batch in
-            let (loss, added) = critic.loss(
-              second.model.scalars(output.hidden), batch.places[output.tokens], minibatch)
-            own += added
-            return loss
+        if let learnt { made.results.append(learnt) }
+        if let critic, let second = trainer.critic {
+          let learnt = try second.learners.learning {
+            try update(second, batches, step: step, learningRate: critic.rate) { output, batch in
+              let (loss, added) = critic.loss(
+                second.model.scalars(output.hidden), batch.places[output.tokens], minibatch)
+              own += added
+              return loss
+            }
           }
-          made.seconds += learnt.seconds
+          made.seconds += learnt?.seconds ?? []
         }
         made.statistics.append(own)
       }
@@ -147,7 +150,7 @@ struct PolicyUpdates {
   }
 }
 
-/// How often the experts of updates are others than when the answers were scored; 0 where they are
+/// How often the experts of updates are others than when the answers were written; 0 where they are
 /// replayed.
 struct ExpertShift {
   private let experts: [[Int32]]

@@ -13,7 +13,7 @@ import Transformer
 /// A step is one iteration: `training.batch` answers, then epochs of minibatches. Old log-probabilities
 /// are those with which the answers were drawn. They have the bits of the first update's, so that the
 /// first ratio is exactly 1, unless ranks split the vocabulary or products are OpenBLAS's, whose bits
-/// hang on the number of rows: then they agree up to rounding.
+/// hang on the number of rows: then they agree up to rounding, and to the experts that it flips.
 public final class ProximalPolicy: Stage {
   public static let name = StageName.ppo
   private let configuration: RunConfiguration
@@ -58,7 +58,7 @@ public final class ProximalPolicy: Stage {
       coefficient: coefficient, adaptation: configuration.ppo.controller.adaptation)
   }
 
-  public var learners: Int { policy.learners }
+  public var modelsLearnt: Int { policy.modelsLearnt }
 
   public func prepare(_ trainer: Trainer) throws { try policy.prepare(trainer) }
 

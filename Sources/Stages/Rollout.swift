@@ -75,19 +75,23 @@ struct RolloutSource {
     let written = answers(
       to: prompts, by: trainer.model, "rollout", firstSample: step * prompts.count,
       traced: routers.contains(where: \.learnsFromEveryToken) ? .every : .asked)
-    let rows = written.rows
+    let (rows, hasEnd, old) = (written.rows, written.hasEnd, written.logProbabilities)
+    let experts = written.experts(of: trainer.model.configuration)
     let scores = try judge.scores(rows, microBatch: microBatch)
     var table = SharedTable(columns: 3, count: rows.mask.holdsToken.count)
     let hidden =
       keepsReferenceHidden
       ? trainer.device.tensor(
         [rows.mask.holdsToken.count, reference.configuration.width], filledWith: 0) : nil
-    // Made after what stays, so that memory beside it is free for updates.
-    let policy = written.hidden(of: trainer.model, on: trainer.device)
+    // Made after what stays, so that memory beside it is free for updates. The traces go.
+    let policy = trainer.model.rows(
+      drawnFrom: (consume written).answers, places: rows.mask.columns)
     let data = trainer.mesh.communicator(.data)
     // A pass without a tape keeps no layer's activations: of two minibatches it takes less memory than an
-    // update of one, which a part of the ranks makes.
-    let together = 2 * trainer.learners.parts
+    // update of one, which a part of the ranks makes, unless most of either are logits.
+    let sizes = trainer.model.configuration
+    let together =
+      sizes.vocabulary <= sizes.layers * sizes.width ? 2 * trainer.learners.parts : 1
     let parts = minibatches % together == 0 ? minibatches / together : minibatches
     for part in order.parts(parts) {
       for batch in rows.batches(of: Array(part), microBatch: microBatch, over: data) {
@@ -98,10 +102,9 @@ struct RolloutSource {
     let numbers = table.summed(over: trainer.mesh.world)
     if let hidden { trainer.mesh.world.sum(hidden.flat, team: trainer.device.team) }
     return Rollout(
-      rows: rows, hasEnd: written.hasEnd,
-      scores: settings.missingEndRule.scores(scores, hasEnd: written.hasEnd),
-      old: written.logProbabilities, reference: numbers[0], exactKL: numbers[1],
-      values: numbers[2], experts: written.experts(of: trainer.model.configuration),
+      rows: rows, hasEnd: hasEnd,
+      scores: settings.missingEndRule.scores(scores, hasEnd: hasEnd), old: old,
+      reference: numbers[0], exactKL: numbers[1], values: numbers[2], experts: experts,
       referenceHidden: hidden)
   }
 
@@ -159,21 +162,6 @@ struct WrittenAnswers {
         return chosen.map { max($0, 0) } + Array(repeating: 0, count: size - chosen.count)
       }
     }
-  }
-
-  /// Rows after the final norm at each place of the answers' table [places, H]; undefined where it holds no
-  /// token.
-  func hidden(of model: LanguageModel, on device: Device) -> Tensor {
-    let columns = rows.mask.columns
-    let hidden = device.tensor([answers.count * columns, model.configuration.width])
-    let bytes = columns * model.configuration.width * device.precision.bytes
-    for (index, answer) in answers.enumerated() {
-      answer.trace.hidden.withUnsafeBytes {
-        UnsafeMutableRawBufferPointer(start: hidden.base + index * bytes, count: bytes)
-          .copyMemory(from: $0)
-      }
-    }
-    return hidden
   }
 }
 

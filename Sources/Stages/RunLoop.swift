@@ -70,12 +70,12 @@ final class RunLoop {
         ("tokenizer", stage.tokenizer.fingerprint), ("data.start", start?.fingerprint ?? ""),
       ] + stage.sources.map { ($0.name, $0.fingerprint) }, over: world)
     checking += ContinuousClock.now - mark
-    let learners = mesh.learners(of: stage.learners)
+    let learners = mesh.learners(of: stage.modelsLearnt)
     let model = try LanguageModel(
       configuration.model, on: device, mesh: mesh, seed: UInt64(configuration.run.seed),
       learners: learners, dispatch: configuration.layout.dispatch)
     mark = ContinuousClock.now
-    try model.parameters.checkWiring(over: learners.mesh.world)
+    try model.parameters.checkWiring(over: world)
     checking += ContinuousClock.now - mark
     model.recomputesBlocks = configuration.training.recompute == .block
     let settings = configuration.optimizer

@@ -33,7 +33,7 @@ public protocol Stage: AnyObject, SendableMetatype {
 
   /// Models that learn beside each other, the run's own first: each is learnt by a part of the data ranks
   /// where these can be dealt so, else all by all.
-  var learners: Int { get }
+  var modelsLearnt: Int { get }
 
   /// Makes a step of the run (from 0): one update on the step's micro-batches, or several.
   func step(_ trainer: Trainer, step: Int, learningRate: Double) throws -> StepResult
@@ -96,7 +96,7 @@ extension Stage {
   }
 
   public func prepare(_ trainer: Trainer) throws {}
-  public var learners: Int { 1 }
+  public var modelsLearnt: Int { 1 }
   public func tokensOfStep(dataRanks: Int) -> Int? { nil }
   public func bitsPerCharacter(_ loss: Double) -> Double? { nil }
   public func figures(

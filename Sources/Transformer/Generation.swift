@@ -24,17 +24,6 @@ public struct SamplingOptions: Sendable, Equatable {
   public init() {}
 }
 
-/// A prompt's continuation.
-public struct Continuation: Sendable, Equatable {
-  public var tokens: [Int32] = []
-  /// log p of each token under the model itself (temperature 1, nothing cut off).
-  public var logProbabilities: [Double] = []
-  /// Whether a stop token ended it.
-  public var isFinished = false
-  /// Empty unless `SamplingOptions.traced` asks for it.
-  public var trace = ContinuationTrace()
-}
-
 extension LanguageModel {
   /// Continues each of this rank's prompts. Draw i of a prompt is keyed by (seed, stream, its sample's
   /// number, i), whatever else is in the batch; without `samples` prompt n is sample n. `onToken` sees
@@ -249,55 +238,5 @@ private struct Decoding {
     }
     guard padding.contains(where: { $0 > 0 }) else { return }
     batch.firstKey = batch.tokens.indices.map { Int32(padding[$0 / length]) }
-  }
-}
-
-extension [Continuation] {
-  /// For each: numbers of tokens, experts' layers, their experts and bytes of rows, whether it is finished;
-  /// tokens, log-probabilities, experts, rows.
-  fileprivate var bytes: [UInt8] {
-    var bytes: [UInt8] = []
-    func append<Value: BitwiseCopyable>(_ values: [Value]) {
-      values.withUnsafeBytes { bytes += $0 }
-    }
-    for continuation in self {
-      let trace = continuation.trace
-      append([
-        Int32(continuation.tokens.count), Int32(trace.experts.count),
-        Int32(trace.experts.first?.count ?? 0), Int32(trace.hidden.count),
-        continuation.isFinished ? 1 : 0,
-      ])
-      append(continuation.tokens)
-      append(continuation.logProbabilities)
-      for layer in trace.experts { append(layer) }
-      bytes += trace.hidden
-    }
-    return bytes
-  }
-
-  fileprivate init(bytes: [UInt8]) {
-    self = []
-    var place = 0
-    func next<Value: BitwiseCopyable>(_ count: Int, of type: Value.Type) -> [Value] {
-      let size = count * MemoryLayout<Value>.stride
-      defer { place += size }
-      return [Value](unsafeUninitializedCapacity: count) { values, initialized in
-        bytes.withUnsafeBytes {
-          UnsafeMutableRawBufferPointer(values).copyMemory(
-            from: UnsafeRawBufferPointer(rebasing: $0[place..<place + size]))
-        }
-        initialized = count
-      }
-    }
-    while place < bytes.count {
-      let head = next(5, of: Int32.self).map { Int($0) }
-      append(
-        Continuation(
-          tokens: next(head[0], of: Int32.self), logProbabilities: next(head[0], of: Double.self),
-          isFinished: head[4] == 1,
-          trace: ContinuationTrace(
-            experts: (0..<head[1]).map { _ in next(head[2], of: Int32.self) },
-            hidden: next(head[3], of: UInt8.self))))
-    }
   }
 }

@@ -81,7 +81,7 @@ extension LanguageModel {
       if router.balanceCoefficient > 0 { terms += learnt.map { (router.balanceCoefficient, $0) } }
       balance = learnt.map(\.value.scalar)
     } else {
-      balance = zip(sums, balanceFactors(counts)).map { zip($0, $1).reduce(0) { $0 + $1.0 * $1.1 } }
+      balance = self.balance(of: sums, counts)
     }
     let z = zTerms(output.routings, batch, counts)
     if router.zCoefficient > 0 { terms += z.map { (router.zCoefficient, $0) } }
@@ -90,6 +90,12 @@ extension LanguageModel {
       total: weightedSum(terms), taskLoss: task.value.scalar, balance: balance.reduce(0, +),
       z: z.reduce(0) { $0 + $1.value.scalar }, layerBalance: balance.map { layers * $0 },
       layerZ: z.map { layers * $0.value.scalar }, probabilitySums: sums)
+  }
+
+  /// This rank's share of the balance loss of the whole batch, by expert layer, from its experts' summed
+  /// probabilities. Not for sequences that are balanced apart.
+  public func balance(of probabilitySums: [[Double]], _ counts: BatchCounts) -> [Double] {
+    zip(probabilitySums, balanceFactors(counts)).map { zip($0, $1).reduce(0) { $0 + $1.0 * $1.1 } }
   }
 
   /// What an expert's probability of any token counts in the balance loss of the whole batch, by layer.

@@ -141,6 +141,19 @@ final class Child: Sendable {
       return false
     }.sorted()
   }
+
+  /// The processes of the ranks that mpirun started, in the order of the ranks: identifiers need not rise,
+  /// they begin anew now and then.
+  var ranks: [Int32] {
+    let numbered = descendants.compactMap { id -> (rank: Int, id: Int32)? in
+      let environment = FileManager.default.contents(atPath: "/proc/\(id)/environ") ?? Data()
+      let name = "OMPI_COMM_WORLD_RANK="
+      let value = environment.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        .first { $0.hasPrefix(name) }
+      return value.flatMap { Int($0.dropFirst(name.count)) }.map { ($0, id) }
+    }
+    return numbered.sorted { $0.rank < $1.rank }.map(\.id)
+  }
 }
 
 /// Whether a process is there and not merely waiting to be reaped.

@@ -198,7 +198,7 @@ struct RankFaultTests {
     let settings = ["training.steps=100000", "checkpoint.every=4", "checkpoint.keep=2"]
     let child = try workshop.start(Ranks.twoProcesses.words(workshop.training(name, settings)))
     #expect(workshop.wait(for: 8, of: name, child))
-    let ranks = child.descendants
+    let ranks = child.ranks
     #expect(ranks.count >= 2)
     let moment = ContinuousClock.now
     kill(try #require(ranks.last), SIGKILL)

@@ -74,7 +74,7 @@ struct WatchedRanksTests {
       Program.mpirun + ["-n", "3", Program.apus]
         + workshop.training(name, ["training.steps=100000", "run.watchdogSeconds=1"]))
     #expect(workshop.wait(for: 8, of: name, child))
-    let ranks = child.descendants
+    let ranks = child.ranks
     try #require(ranks.count == 3)
     let moment = ContinuousClock.now
     kill(ranks[victim], SIGSTOP)
@@ -118,7 +118,7 @@ struct WatchedRanksTests {
     while heartbeats() != ["rank-0000", "rank-0001"] && ContinuousClock.now < patience {
       usleep(2000)
     }
-    let ranks = child.descendants
+    let ranks = child.ranks
     try #require(ranks.count == 2)
     kill(ranks[1], SIGSTOP)
     let outcome = child.wait()

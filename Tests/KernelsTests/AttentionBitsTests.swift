@@ -94,3 +94,47 @@ func `a packed example gets the bits that it gets alone`(
     }
   }
 }
+
+@Test(arguments: Precision.allCases, [(4, 4, 16), (6, 2, 16), (2, 1, 40)])
+func `what stands behind the keys that a query sees is not looked at`(
+  _ precision: Precision, _ sizes: (Int, Int, Int)
+) {
+  let (heads, keyValueHeads, width) = sizes
+  let lengths = [5, 16, 20, 1, 37]
+  let capacity = 37
+  let shape = AttentionShape(
+    sequences: lengths.count, queryLength: 1, keyCapacity: capacity, heads: heads,
+    keyValueHeads: keyValueHeads, headWidth: width, scale: 0.3, keyLengths: lengths)
+  let q = Sample(
+    random: 1, Shape(rows: lengths.count, columns: heads * width, gap: 0, precision: precision))
+  func attended(behind value: Double) -> [[Double]] {
+    func filled(_ seed: UInt64) -> Sample {
+      let random = Sample(
+        random: seed,
+        Shape(
+          rows: lengths.count * capacity, columns: keyValueHeads * width, gap: 0,
+          precision: precision))
+      return Sample(random.matrix.rows, random.matrix.columns, precision) {
+        $0 % capacity < lengths[$0 / capacity] ? random[$0, $1] : value
+      }
+    }
+    let (k, v) = (filled(2), filled(3))
+    let found = results { team in
+      let o = Sample(lengths.count, heads * width, precision)
+      let sums = Sample(lengths.count * heads, 1, precision)
+      attention(
+        queries: q.matrix, keys: k.matrix, values: v.matrix, shape: shape, into: o.matrix,
+        logSumExp: sums.matrix, team: team)
+      return [o, sums]
+    }
+    withExtendedLifetime((k, v)) {}
+    return found.map { sample in
+      (0..<sample.matrix.rows).flatMap { row in
+        (0..<sample.matrix.columns).map { sample[row, $0] }
+      }
+    }
+  }
+  let found = attended(behind: .nan)
+  #expect(found.allSatisfy { $0.allSatisfy(\.isFinite) })
+  #expect(found == attended(behind: 0))
+}

@@ -29,15 +29,22 @@ func `the k best columns are the first of a stable descending sort`(_ shape: Sha
   }
 }
 
-@Test func `rows with NaN still get k different columns`() {
-  let scores = Sample(3, 5, .float32) { row, column in
-    (row + column) % 2 == 0 ? .nan : Double(column)
+@Test(arguments: [2, 3])
+func `rows with NaN or −∞ still get k different columns`(_ k: Int) {
+  let scores = Sample(7, 5, .float32) { row, column in
+    switch row {
+    case 3: .nan
+    case 4: column == 0 ? 5 : .nan
+    case 5: -.infinity
+    case 6: column == 1 ? 5 : -.infinity
+    default: (row + column) % 2 == 0 ? .nan : Double(column)
+    }
   }
   var found: [Int32] = []
-  topK(scores.matrix, bias: nil, k: 3, into: &found)
+  topK(scores.matrix, bias: nil, k: k, into: &found)
   #expect(scores[0, 0].isNaN)
-  for row in 0..<3 {
-    let chosen = found[3 * row..<3 * row + 3]
-    #expect(Set(chosen).count == 3 && chosen.allSatisfy { (0..<5).contains($0) })
+  for row in 0..<7 {
+    let chosen = found[k * row..<k * (row + 1)]
+    #expect(Set(chosen).count == k && chosen.allSatisfy { (0..<5).contains($0) })
   }
 }

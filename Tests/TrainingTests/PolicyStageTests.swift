@@ -103,6 +103,14 @@ import Transformer
   ) {
     let largest = one.moments.flatMap(\.values).reduce(0) { max($0, abs($1)) }
     let whole = Dictionary(uniqueKeysWithValues: one.moments.map { ($0.name, $0.values) })
+    if found.contains(where: { !$0.moments.isEmpty }) {
+      for (name, values) in whole {
+        let learnt = found.flatMap(\.moments).reduce(0) {
+          $0 + ($1.name == name ? $1.values.count : 0)
+        }
+        #expect(learnt == values.count, "\(what): \(learnt) elements of \(name) are learnt")
+      }
+    }
     for rank in found {
       for (step, values) in rank.figures.enumerated() {
         expectEqual(
@@ -176,7 +184,10 @@ import Transformer
     let fixture = try StageFixture.withFirstModels()
     let configuration = fixture.configuration(stage)
     let one = try measure(configuration, layout: "data=1", ranks: 1, steps: 20)
-    for (layout, ranks) in [("data=2", 2), ("tensor=2,expert=4", 4), ("tensor=2,expert=8", 8)] {
+    let layouts = [
+      ("data=2", 2), ("tensor=2,expert=4", 4), ("tensor=2,expert=2", 4), ("tensor=2,expert=8", 8),
+    ]
+    for (layout, ranks) in layouts {
       let other = try measure(configuration, layout: layout, ranks: ranks, steps: 20)
       #expect(other.answers == one.answers, "\(stage.rawValue), \(layout): answers differ")
       compare(
@@ -202,7 +213,7 @@ import Transformer
   }
 
   @Test(arguments: Case.all, [Precision.float64, .float32])
-  func `the first ratio is exactly 1, and equal policies have no divergence`(
+  func `the first ratio is 1, and equal policies have no divergence`(
     kind: Case, precision: Precision
   ) throws {
     let fixture = try StageFixture.withFirstModels()
@@ -211,9 +222,11 @@ import Transformer
       $0.run.precision = precision
     }
     let shown = try figures(configuration, steps: 3)
-    for step in shown { #expect(step["val/first_ratio"] == 1) }
+    // Answers are written a token at a time: OpenBLAS rounds by the number of rows.
+    let bar = productKernelName == "AVX-512 panels" ? 0 : precision == .float64 ? 1e-13 : 2e-6
+    for step in shown { #expect(abs(step["val/first_ratio"]! - 1) <= bar) }
     for name in ["kl/exact_per_sequence", "kl/k1_per_sequence", "kl/k3_per_token"] {
-      #expect(shown[0][name] == 0, "\(name)")
+      #expect(abs(shown[0][name]!) <= bar * Double(configuration.rollout.answerTokens), "\(name)")
     }
     #expect(shown[2]["kl/exact_per_sequence"]! > 0)
     #expect((0...1).contains(shown[1]["moe/router_shift"]!))
@@ -235,55 +248,6 @@ import Transformer
       }
     }[0]
     #expect(sites.contains { $0.hasPrefix("Parallel/Wiring.swift:") })
-  }
-
-  @Test(arguments: [("data=2", 2, 2), ("expert=2", 2, 1), ("tensor=2,expert=2", 4, 2)])
-  func `policy and critic learn side by side where data ranks can be dealt`(
-    layout: String, ranks: Int, parts: Int
-  ) throws {
-    let fixture = try StageFixture.withFirstModels()
-    let configuration = fixture.configuration(.ppo)
-    let found = try InProcessRanks.run(ranks) { world in
-      let mesh = ProcessMesh(world, layout: try Layout(layout, ranks: ranks))
-      let (_, trainer) = try StageFixture.ready(configuration, on: mesh)
-      return [trainer, trainer.critic!].map { ($0.learners.parts, $0.learners.areHere) }
-    }
-    #expect(found.allSatisfy { $0.allSatisfy { $0.0 == parts } })
-    for (rank, learners) in found.enumerated() {
-      let isInFirst = rank < ranks / parts
-      #expect(learners.map(\.1) == [isInFirst, parts == 1 || !isInFirst], "rank \(rank)")
-    }
-  }
-
-  @Test func `a critic of another size learns on all ranks`() throws {
-    let fixture = try StageFixture.withFirstModels()
-    _ = try fixture.run(
-      fixture.configuration(.reward) {
-        $0.run.name = "large"
-        $0.training.steps = 1
-        $0.model.layers = 4
-      })
-    let configuration = fixture.configuration(.ppo) { $0.ppo.critic = "\($0.run.folder)/large" }
-    let parts = try InProcessRanks.run(2) { world in
-      let mesh = ProcessMesh(world, layout: try Layout("", ranks: 2))
-      return try StageFixture.ready(configuration, on: mesh).trainer.learners.parts
-    }
-    #expect(parts == [1, 1])
-  }
-
-  @Test func `a critic that fails on its own ranks ends all with its words`() throws {
-    let fixture = try StageFixture.withFirstModels()
-    let configuration = fixture.configuration(.ppo) { $0.ppo.criticLearningRate = 1e200 }
-    let words = try InProcessRanks.run(2) { world in
-      let mesh = ProcessMesh(world, layout: try Layout("", ranks: 2))
-      let (stage, trainer) = try StageFixture.ready(configuration, on: mesh)
-      do {
-        _ = try stage.step(trainer, step: 0, learningRate: 1e-3)
-        return "no error"
-      } catch { return "\(error)" }
-    }
-    #expect(words[0] == words[1])
-    #expect(words[0].contains("rank 1 of 2") && words[0].contains("is not finite"), "\(words[0])")
   }
 
   @Test func `replayed experts are the policy's, and the critic keeps its own`() throws {

@@ -16,10 +16,14 @@ import Transformer
       .filter { !$0.hasPrefix(CheckpointPart.configuration) }
   }
 
-  @Test(arguments: stages, [1, 4])
+  /// Ranks, tensor, expert. Of the last, policy and critic learn side by side.
+  static let layouts = [(1, 1, 1), (4, 2, 4), (4, 1, 2)]
+
+  @Test(arguments: stages, layouts)
   func `a stage that was stopped three times ends as one that never was`(
-    stage: StageName, ranks: Int
+    stage: StageName, layout: (ranks: Int, tensor: Int, expert: Int)
   ) throws {
+    let ranks = layout.ranks
     let fixture = try StageFixture()
     func configuration(_ name: String, steps: Int) -> RunConfiguration {
       fixture.configuration(stage) {
@@ -28,8 +32,8 @@ import Transformer
         $0.training.microBatch = 1
         // Changes no bit: a run may change it on the way.
         $0.training.recompute = steps.isMultiple(of: 2) ? .block : .none
-        $0.layout.tensor = ranks == 1 ? 1 : 2
-        $0.layout.expert = ranks == 1 ? 1 : 4
+        $0.layout.tensor = layout.tensor
+        $0.layout.expert = layout.expert
         if stage == .dpo { $0.data.start = "\(fixture.folder)/runs/sft" }
         if stage == .ppo { $0.ppo.klTarget = 0.1 }
       }
@@ -52,8 +56,11 @@ import Transformer
     #expect(try metrics("whole").count == 6)
   }
 
-  @Test(arguments: [1, 4])
-  func `a policy that follows a reward model ends alike, stopped or not`(ranks: Int) throws {
+  @Test(arguments: layouts)
+  func `a policy that follows a reward model ends alike, stopped or not`(
+    layout: (ranks: Int, tensor: Int, expert: Int)
+  ) throws {
+    let ranks = layout.ranks
     let fixture = try StageFixture()
     for (stage, steps) in [(StageName.sft, 1), (.reward, 2)] {
       _ = try fixture.run(
@@ -72,8 +79,8 @@ import Transformer
         $0.rollout.routing = .replay
         ($0.ppo.klPlacement, $0.ppo.klEstimator) = (.reward, .k1)
         $0.model.router.biasRate = 0.01
-        $0.layout.tensor = ranks == 1 ? 1 : 2
-        $0.layout.expert = ranks == 1 ? 1 : 4
+        $0.layout.tensor = layout.tensor
+        $0.layout.expert = layout.expert
       }
     }
     _ = try fixture.run(configuration("whole", steps: 4), ranks: ranks)
@@ -82,6 +89,39 @@ import Transformer
     }
     let runs = "\(fixture.folder)/runs"
     #expect(try files("\(runs)/parts/step-00000004") == files("\(runs)/whole/step-00000004"))
+  }
+
+  @Test func `a policy goes on where its models are learnt by other ranks`() throws {
+    let fixture = try StageFixture()
+    _ = try fixture.run(
+      fixture.configuration(.sft) {
+        $0.training.steps = 1
+        $0.model.router.biasRate = 0.01
+      })
+    func run(_ name: String, steps: Int, ranks: Int, expert: Int) throws {
+      let configuration = fixture.configuration(.ppo) {
+        $0.run.name = name
+        $0.training.steps = steps
+        $0.model.router.biasRate = 0.01
+        $0.layout.expert = expert
+      }
+      _ = try fixture.run(configuration, ranks: ranks, resuming: true)
+    }
+    // All ranks, then halves, then all again.
+    try run("whole", steps: 4, ranks: 1, expert: 1)
+    try run("moved", steps: 1, ranks: 1, expert: 1)
+    try run("moved", steps: 2, ranks: 4, expert: 2)
+    try run("moved", steps: 3, ranks: 2, expert: 1)
+    try run("moved", steps: 4, ranks: 4, expert: 4)
+    func losses(_ name: String) throws -> [Double] {
+      let path = "\(fixture.folder)/runs/\(name)/metrics.jsonl"
+      return try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+        .map { try JSON(parsing: Array($0.utf8), source: path) }
+        .filter { $0["kind"]?.asString == "step" }.map { $0["loss"]!.asNumber! }
+    }
+    let (found, expected) = (try losses("moved"), try losses("whole"))
+    #expect(found.count == 4 && expected.count == 4)
+    for (loss, other) in zip(found, expected) { #expect(abs(loss - other) <= StageBar.layout) }
   }
 
   @Test func `reward model and policy start from a fine-tuned model, and take its sizes`() throws {

@@ -109,6 +109,28 @@ import Transformer
     }
   }
 
+  @Test(arguments: [BalanceScope.batch, .pooled], [0, 3])
+  func `a balance loss that is not learnt is the one that is`(
+    scope: BalanceScope, microBatch: Int
+  ) throws {
+    func balance(_ coefficient: Double, shares: Bool) throws -> [Double] {
+      let run = try TinyRun(precision: .float64) {
+        $0.router.balanceScope = scope
+        $0.router.balanceCoefficient = coefficient
+      }
+      let micros = microBatch == 0 ? [Self.whole()] : run.microBatches(size: microBatch)
+      let result = run.trainer.gradients(shares ? micros.map { $0.sharingBeginnings() } : micros)
+      return [result.balance] + result.routers.map(\.balance)
+    }
+    for shares in [false, true] {
+      // So little teaches nothing, but has its term on the tape.
+      let learnt = try balance(1e-300, shares: shares)
+      let found = try balance(0, shares: shares)
+      #expect(learnt.allSatisfy { $0 > 0.5 } && found.count == 3)
+      for (value, other) in zip(found, learnt) { #expect(abs(value - other) <= 1e-13) }
+    }
+  }
+
   @Test func `given experts serve all tokens that share a row, where they are the same`() throws {
     let run = try TinyRun(precision: .float64)
     func given(_ choice: (_ token: Int) -> Int32) -> MicroBatch {

@@ -99,8 +99,8 @@ public final class Trainer {
     self.device = device
     self.optimizer = optimizer
     self.clip = clip
-    device.background.append { [poll = model.parameters.poll, world = mesh.world] in
-      poll()
+    device.background.append { [arrive = model.parameters.background, world = mesh.world] in
+      arrive()
       world.progress()
     }
   }
@@ -257,6 +257,10 @@ public final class Trainer {
     // What was dispatched, whether or not the losses needed it beforehand.
     if given != nil && isObserved {
       result.counts.expertChoices = seen.summed(over: learners.mesh.world).expertChoices
+      let router = model.configuration.router
+      if router.balanceCoefficient == 0 && router.balanceScope != .sequence {
+        result.take(balance: model.balance(of: result.routers.map(\.probabilities), result.counts))
+      }
     }
     return result
   }
@@ -275,6 +279,12 @@ public final class Trainer {
 }
 
 extension StepResult {
+  /// Takes shares of a balance loss by expert layer, of which the loss is the sum.
+  fileprivate mutating func take(balance shares: [Double]) {
+    balance = shares.reduce(0, +)
+    for layer in routers.indices { routers[layer].balance = Double(shares.count) * shares[layer] }
+  }
+
   /// Adds what the routers did with a micro-batch.
   fileprivate mutating func add(_ objective: Objective) {
     balance += objective.balance
@@ -283,51 +293,6 @@ extension StepResult {
       routers[layer].probabilities = zip(routers[layer].probabilities, sums).map(+)
       routers[layer].balance += objective.layerBalance[layer]
       routers[layer].z += objective.layerZ[layer]
-    }
-  }
-}
-
-extension BatchCounts {
-  package static func + (a: BatchCounts, b: BatchCounts) -> BatchCounts {
-    BatchCounts(
-      labels: a.labels + b.labels, tokens: a.tokens + b.tokens,
-      routed: zip(a.routed, b.routed).map(+), sequences: a.sequences + b.sequences,
-      expertChoices: zip(a.expertChoices, b.expertChoices).map { zip($0, $1).map(+) })
-  }
-
-  /// The sum over ranks of everything, in one collective.
-  func summed(over ranks: Communicator) -> BatchCounts { combined { ranks.sum($0) } }
-
-  /// What comes of everything in one list.
-  func combined(by combine: ([Int]) -> [Int]) -> BatchCounts {
-    var sums = combine([labels, tokens] + routed + [sequences] + expertChoices.joined())[...]
-    func next() -> Int { sums.removeFirst() }
-    return BatchCounts(
-      labels: next(), tokens: next(), routed: routed.map { _ in next() }, sequences: next(),
-      expertChoices: expertChoices.map { $0.map { _ in next() } })
-  }
-}
-
-/// Seconds between calls, added up by name.
-package struct PhaseClock {
-  package private(set) var phases: [(part: String, seconds: Double)] = []
-  private var last = ContinuousClock.now
-  private var mark = Trace.now()
-  private let trace: Trace?
-
-  package init(_ trace: Trace? = nil) { self.trace = trace }
-
-  /// Ends the phase that runs since the last call.
-  package mutating func end(_ part: String) {
-    trace?.record(part, since: mark)
-    mark = Trace.now()
-    let now = ContinuousClock.now
-    let took = (now - last) / .seconds(1)
-    last = now
-    if let known = phases.firstIndex(where: { $0.part == part }) {
-      phases[known].seconds += took
-    } else {
-      phases.append((part, took))
     }
   }
 }
