@@ -7,7 +7,7 @@ set -euo pipefail
 log=$folder/tests
 status=0
 .build/release/ApusPackageTests.xctest --testing-library swift-testing \
-  --filter 'StageLayoutTests|PolicyStageTests' > "$log" 2>&1 || status=$?
+  --filter 'StageLayoutTests|PolicyStageTests|SideBySideTests' > "$log" 2>&1 || status=$?
 cat "$log" >&2
 tests=$(grep -a -o -E '[0-9]+ tests? in [0-9]+ suites? (passed|failed)' "$log" | tail -n 1)
 
