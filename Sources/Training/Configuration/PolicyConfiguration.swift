@@ -24,7 +24,7 @@ public enum ScoreScale: String, Codable, Sendable, CaseIterable {
 public enum RoutingSource: String, Codable, Sendable, CaseIterable {
   /// What the routers choose as they change.
   case live
-  /// What they chose when the answers were scored, by the weights that they then were.
+  /// What they chose when the answers were written, by the weights that they then were.
   case replay
 }
 
@@ -58,7 +58,7 @@ public struct RolloutConfiguration: ConfigurationSection {
     "epochs": "times that an iteration's answers are gone through",
     "minibatches": "updates of one epoch; training.batch answers are dealt to them evenly",
     "reference": "checkpoint that KL is measured to; empty is data.start",
-    "routing": "experts of updates: live, or replay of those when the answers were scored",
+    "routing": "experts of updates: live, or replay of those when the answers were written",
   ]
 
   public var missingEndRule: MissingEndRule { MissingEndRule(missingEnd, amount: missingEndAmount) }
